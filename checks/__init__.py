@@ -1,0 +1,1 @@
+"""The checks of the default course, by family: traffic, http, istio. Each module registers its checks when loaded."""

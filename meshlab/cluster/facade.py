@@ -1,0 +1,329 @@
+"""The seam as code: what everything above may do with a cluster, whatever it is.
+
+It wraps the official client's connection (TLS, tokens, exec plugins of a kubeconfig) and speaks plain JSON objects.
+Nothing here asks whether the cluster is the embedded one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+import yaml
+from kubernetes import client as kubernetes_client
+from kubernetes import config as kubernetes_config
+from kubernetes.client.rest import ApiException
+from kubernetes.stream import stream as kubernetes_stream
+
+from meshlab.errors import ClusterUnreachable, LabError
+
+Obj = dict[str, Any]
+
+REQUEST_TIMEOUT_S = 20.0
+POLL_S = 0.05
+
+_CONNECTION_ERRORS = (urllib3.exceptions.HTTPError, OSError)
+
+
+class NotFoundError(LabError):
+    """The object does not exist."""
+
+    title = "Not found"
+
+
+class RefusedError(LabError):
+    """The API server refused; ``code`` and ``reason`` are its own."""
+
+    title = "The cluster refused"
+
+    def __init__(self, message: str, code: int, reason: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """What a command in a container printed, and its exit code."""
+
+    stdout: str
+    stderr: str
+    exit_code: int
+
+
+class Cluster:
+    """One cluster, reached through one context of one kubeconfig file.
+
+    Args:
+        kubeconfig: the file that the user named; no other is ever read.
+        context: one of its contexts; its current one by default.
+
+    Raises:
+        ClusterUnreachable: the file is not a kubeconfig, or has no such context.
+    """
+
+    def __init__(self, kubeconfig: Path, context: str | None = None) -> None:
+        self.kubeconfig = kubeconfig
+        self.context = context
+        try:
+            self._client = kubernetes_config.new_client_from_config(config_file=str(kubeconfig), context=context)
+        except (kubernetes_config.ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+            raise ClusterUnreachable(
+                f"{kubeconfig} cannot be used: {error}", hint="name a kubeconfig with --kubeconfig FILE"
+            ) from error
+        # Retrying behind our back would hide a dead cluster for seconds.
+        self._client.configuration.retries = urllib3.Retry(total=False)
+        self._client.rest_client = type(self._client.rest_client)(self._client.configuration)
+        self._resources: dict[str, tuple[str, bool]] = {}
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self._client.configuration.host)
+
+    def version(self) -> str:
+        """``v1.37.1``: also the cheapest proof that the cluster answers.
+
+        Raises:
+            ClusterUnreachable: it does not.
+        """
+        return str(self.request("GET", "/version")["gitVersion"])
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: dict[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> Any:
+        """One request of the API; JSON is parsed, anything else comes as text.
+
+        Raises:
+            ClusterUnreachable: no answer.
+            NotFoundError: 404.
+            RefusedError: any other refusal.
+        """
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        queries: list[tuple[str, str]] = list((params or {}).items())
+        self._client.update_params_for_auth(headers, queries, ["BearerToken"], path, method, body)
+        url = self.server.rstrip("/") + path + (f"?{urlencode(queries)}" if queries else "")
+        try:
+            response = self._client.rest_client.pool_manager.request(
+                method,
+                url,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                timeout=timeout_s,
+                retries=False,
+            )
+        except _CONNECTION_ERRORS as error:
+            raise ClusterUnreachable(
+                f"{self.server} does not answer: {_innermost(error)}",
+                hint="is the cluster up? for the embedded lab: meshlab status",
+            ) from error
+        text = response.data.decode(errors="replace")
+        if response.status >= 400:
+            raise _refusal(response.status, text)
+        return json.loads(text) if "json" in response.headers.get("Content-Type", "") else text
+
+    def get(self, resource: str, name: str, namespace: str | None = None) -> Obj:
+        """One object; ``resource`` is ``pods`` or ``virtualservices.networking.istio.io``.
+
+        Raises:
+            NotFoundError: it, or its kind, does not exist.
+        """
+        answer: Obj = self.request("GET", f"{self._path(resource, namespace)}/{name}")
+        return answer
+
+    def find(self, resource: str, name: str, namespace: str | None = None) -> Obj | None:
+        """As `get`, but None if the object or its kind does not exist."""
+        try:
+            return self.get(resource, name, namespace)
+        except NotFoundError:
+            return None
+
+    def list_objects(self, resource: str, namespace: str | None = None, *, label_selector: str = "") -> list[Obj]:
+        """The objects of a kind, in one namespace or in all; empty if the cluster does not know the kind."""
+        try:
+            path = self._path(resource, namespace)
+        except NotFoundError:
+            return []
+        params = {"labelSelector": label_selector} if label_selector else None
+        answer: Obj = self.request("GET", path, params=params)
+        kind, version = answer["kind"].removesuffix("List"), answer["apiVersion"]
+        return [{"apiVersion": version, "kind": kind, **item} for item in answer.get("items") or []]
+
+    def create(self, resource: str, obj: Obj, namespace: str | None = None) -> Obj:
+        """Create an object."""
+        answer: Obj = self.request("POST", self._path(resource, namespace), body=obj)
+        return answer
+
+    def replace(self, resource: str, obj: Obj) -> Obj:
+        """Write an object whole (PUT)."""
+        metadata = obj["metadata"]
+        path = f"{self._path(resource, metadata.get('namespace'))}/{metadata['name']}"
+        answer: Obj = self.request("PUT", path, body=obj)
+        return answer
+
+    def patch(self, resource: str, name: str, patch: Obj, namespace: str | None = None) -> Obj:
+        """Merge-patch an object."""
+        answer: Obj = self.request(
+            "PATCH",
+            f"{self._path(resource, namespace)}/{name}",
+            body=patch,
+            content_type="application/merge-patch+json",
+        )
+        return answer
+
+    def delete(self, resource: str, name: str, namespace: str | None = None, *, grace_s: int | None = None) -> bool:
+        """Delete an object and what it owns; False if it did not exist."""
+        options: Obj = {"propagationPolicy": "Background"}
+        if grace_s is not None:
+            options["gracePeriodSeconds"] = grace_s
+        try:
+            self.request("DELETE", f"{self._path(resource, namespace)}/{name}", body=options)
+        except NotFoundError:
+            return False
+        return True
+
+    def resource_of(self, obj: Obj) -> str:
+        """The ``plural.group`` name of an object's kind.
+
+        Raises:
+            NotFoundError: the cluster does not know the kind.
+        """
+        api_version, kind = obj["apiVersion"], obj["kind"]
+        for entry in self._group_version(api_version):
+            if entry["kind"] == kind and "/" not in entry["name"]:
+                group, _, version = api_version.rpartition("/")
+                return f"{entry['name']}.{version}.{group}" if group else str(entry["name"])
+        raise NotFoundError(f"this cluster knows no {kind} in {api_version}")
+
+    def namespaced_resources(self) -> list[str]:
+        """Every namespaced kind that can be listed and deleted, as ``plural.version.group``, preferred version only."""
+        groups: Obj = self.request("GET", "/apis")
+        versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups["groups"])]
+        found: list[str] = []
+        for api_version in versions:
+            group, _, version = api_version.rpartition("/")
+            found += [
+                f"{entry['name']}.{version}.{group}" if group else entry["name"]
+                for entry in self._group_version(api_version)
+                if entry["namespaced"] and "/" not in entry["name"] and {"list", "delete"} <= set(entry["verbs"])
+            ]
+        return found
+
+    def exec(
+        self, namespace: str, pod: str, container: str, command: Sequence[str], *, timeout_s: float = 60
+    ) -> ExecResult:
+        """Run a command in a container and wait for it.
+
+        Raises:
+            LabError: the container does not exist, or the command took longer than ``timeout_s``.
+            ClusterUnreachable: the cluster does not answer.
+        """
+        api = kubernetes_client.CoreV1Api(kubernetes_config.new_client_from_config(str(self.kubeconfig), self.context))
+        try:
+            socket = kubernetes_stream(
+                api.connect_get_namespaced_pod_exec,
+                pod,
+                namespace,
+                container=container,
+                command=list(command),
+                stdin=False,
+                stdout=True,
+                stderr=True,
+                tty=False,
+                _preload_content=False,
+            )
+        except ApiException as error:
+            raise LabError(
+                f"cannot run {command[0]} in {namespace}/{pod}, container {container}: {_api_message(error)}"
+            ) from error
+        except _CONNECTION_ERRORS as error:
+            raise ClusterUnreachable(f"{self.server} does not answer: {_innermost(error)}") from error
+        stdout, stderr = [], []
+        deadline = time.monotonic() + timeout_s
+        while socket.is_open():
+            if time.monotonic() > deadline:
+                socket.close()
+                raise LabError(f"{command[0]} in {namespace}/{pod} did not end within {timeout_s:g} s")
+            socket.update(timeout=1)
+            stdout.append(socket.read_stdout(timeout=0) if socket.peek_stdout() else "")
+            stderr.append(socket.read_stderr(timeout=0) if socket.peek_stderr() else "")
+        stdout.append(socket.read_stdout(timeout=0) if socket.peek_stdout() else "")
+        stderr.append(socket.read_stderr(timeout=0) if socket.peek_stderr() else "")
+        code = socket.returncode
+        return ExecResult("".join(stdout), "".join(stderr), -1 if code is None else int(code))
+
+    def _path(self, resource: str, namespace: str | None) -> str:
+        base, namespaced = self._locate(resource)
+        plural = resource.partition(".")[0]
+        return f"{base}/namespaces/{namespace}/{plural}" if namespaced and namespace else f"{base}/{plural}"
+
+    def _locate(self, resource: str) -> tuple[str, bool]:
+        """Base path of ``plural[.version][.group]``, and whether it is namespaced; from discovery, remembered."""
+        if resource in self._resources:
+            return self._resources[resource]
+        plural, _, rest = resource.partition(".")
+        for api_version in self._candidate_versions(rest):
+            for entry in self._group_version(api_version):
+                if entry["name"] == plural:
+                    base = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+                    self._resources[resource] = (base, entry["namespaced"])
+                    return self._resources[resource]
+        raise NotFoundError(f"this cluster knows no {resource}")
+
+    def _candidate_versions(self, rest: str) -> list[str]:
+        if not rest:
+            return ["v1"]
+        groups: Obj = self.request("GET", "/apis")
+        version, _, name = rest.partition(".")
+        for group in groups["groups"]:
+            if group["name"] == rest:
+                return [group["preferredVersion"]["groupVersion"]]
+            if group["name"] == name and any(entry["version"] == version for entry in group["versions"]):
+                return [f"{name}/{version}"]
+        return []
+
+    def _group_version(self, api_version: str) -> list[Obj]:
+        path = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        listing: Obj = self.request("GET", path)
+        entries: list[Obj] = listing["resources"]
+        return entries
+
+
+def _refusal(code: int, text: str) -> LabError:
+    try:
+        status = json.loads(text)
+        message, reason = status.get("message") or text, status.get("reason") or ""
+    except (ValueError, AttributeError):
+        message, reason = text.strip() or f"HTTP {code}", ""
+    if code == 404:
+        return NotFoundError(message)
+    if code == 401:
+        return ClusterUnreachable(f"the cluster does not accept the credentials: {message}")
+    return RefusedError(message, code, reason)
+
+
+def _api_message(error: ApiException) -> str:
+    text = str(error.body or error.reason or error)
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text.strip()
+
+
+def _innermost(error: BaseException) -> str:
+    while (cause := error.__cause__ or getattr(error, "reason", None)) is not None and isinstance(cause, BaseException):
+        error = cause
+    return str(error) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Who makes a cluster: each provider yields a kubeconfig, and nothing else crosses the seam."""

@@ -1,0 +1,133 @@
+"""A course as a whole: where it lies, and its lessons and exercises by id."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from meshlab import __version__
+from meshlab.course import exercises, lessons
+from meshlab.course.model import Exercise, Lesson
+from meshlab.course.variables import draw
+from meshlab.errors import CourseError, UnknownExercise, UsageError
+
+FOLDERS = ("lessons", "exercises", "checks")
+
+
+class Course:
+    """One course: ``lessons/``, ``exercises/`` and ``checks/`` under a directory.
+
+    Args:
+        root: that directory.
+
+    Raises:
+        CourseError: it lacks one of the three folders.
+    """
+
+    def __init__(self, root: Path) -> None:
+        missing = [name for name in FOLDERS if not (root / name).is_dir()]
+        if missing:
+            raise CourseError(
+                f"{root} is not a course: it has no {' and no '.join(missing)}",
+                hint="a course is a directory with lessons/, exercises/ and checks/",
+            )
+        self.root = root
+
+    @cached_property
+    def exercise_files(self) -> dict[str, exercises.ExerciseFile]:
+        """All exercises by id, in the order of their folders' names."""
+        found: dict[str, exercises.ExerciseFile] = {}
+        for path in sorted((self.root / "exercises").glob("*/exercise.yaml")):
+            source = exercises.read(path)
+            if source.id in found:
+                raise CourseError(f"{path}: exercise {source.id} exists already in {found[source.id].path}")
+            found[source.id] = source
+        return found
+
+    @cached_property
+    def lessons(self) -> dict[str, Lesson]:
+        """All lessons by id, in the order of their file names."""
+        found: dict[str, Lesson] = {}
+        for path in sorted((self.root / "lessons").glob("*.md")):
+            lesson = lessons.load_lesson(path)
+            if lesson.id in found:
+                raise CourseError(f"{path}: lesson {lesson.id} exists already in {found[lesson.id].path}")
+            found[lesson.id] = lesson
+        return found
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of every file of the course, for records."""
+        sha = hashlib.sha256()
+        for folder in FOLDERS:
+            for path in sorted((self.root / folder).rglob("*")):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    sha.update(str(path.relative_to(self.root)).encode() + b"\0" + path.read_bytes() + b"\0")
+        return sha.hexdigest()
+
+    @property
+    def reference(self) -> str:
+        """``default@1.4.0#sha256:...``: which course a record speaks of."""
+        return f"default@{__version__}#sha256:{self.digest[:12]}"
+
+    def exercise_file(self, identifier: str) -> exercises.ExerciseFile:
+        """An exercise by id.
+
+        Raises:
+            UnknownExercise: the course has none of that id.
+        """
+        if identifier not in self.exercise_files:
+            near = difflib.get_close_matches(identifier, self.exercise_files, n=1)
+            hint = f"did you mean {near[0]}?" if near else "meshlab exercises lists them"
+            raise UnknownExercise(f'there is no exercise "{identifier}"', hint=hint)
+        return self.exercise_files[identifier]
+
+    def lesson(self, identifier: str) -> Lesson:
+        """A lesson by id, or by an id that it had before.
+
+        Raises:
+            UsageError: the course has none.
+        """
+        for lesson in self.lessons.values():
+            if identifier == lesson.id or identifier in lesson.aliases:
+                return lesson
+        near = difflib.get_close_matches(identifier, self.lessons, n=1)
+        hint = f"did you mean {near[0]}?" if near else "meshlab lessons lists them"
+        raise UsageError(f'there is no lesson "{identifier}"', title="Unknown lesson", hint=hint)
+
+    def draw(
+        self,
+        identifier: str,
+        *,
+        key: bytes,
+        learner: str,
+        round_: int = 1,
+        namespaces: Mapping[str, str] | None = None,
+    ) -> Exercise:
+        """An exercise with its variables drawn for a learner."""
+        source = self.exercise_file(identifier)
+        variables = draw(
+            source.choices, key=key, learner=learner, exercise=source.id, version=source.version, round_=round_
+        )
+        return exercises.load(source, variables, namespaces)
+
+
+def find_course(directory: str | None) -> Course:
+    """The course that the user named, else the one shipped with meshlab.
+
+    The wheel carries the default course inside the package; in an editable install it is the checkout's own folders.
+
+    Raises:
+        CourseError: the directory is not a course.
+    """
+    if directory is not None:
+        root = Path(directory).expanduser()
+        if not root.is_dir():
+            raise CourseError(f"there is no directory {root}", hint="name a course with --course DIR")
+        return Course(root.resolve())
+    package = Path(__file__).resolve().parent.parent
+    shipped = package / "_course"
+    return Course(shipped if shipped.is_dir() else package.parent)

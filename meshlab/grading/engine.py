@@ -1,0 +1,198 @@
+"""Runs the checks of a task until each has a verdict, and the tasks of an exercise until it has a score.
+
+The clockwork around the pure judges: PENDING is looked at again until the task's ``within`` is over and then becomes a
+verdict with a culprit; more evidence is collected while a sequential test is undecided and the budget lasts; evidence
+during which a watched object changed is thrown away, since it belongs to no moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from meshlab.cluster.facade import Cluster
+from meshlab.course.ids import timestamp
+from meshlab.course.model import CheckCall, Exercise, Task
+from meshlab.errors import ClusterUnreachable, LabError
+from meshlab.grading.evidence import Evidence
+from meshlab.grading.registry import Check, CheckContext, Registry
+from meshlab.grading.verdicts import NeedMore, Verdict, lab_error, worst
+
+REQUEST_BUDGET = 8000
+SECONDS_BUDGET = 45.0
+PENDING_POLL_S = 0.25
+VOID_LIMIT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check's verdict, with everything that a record of it needs."""
+
+    call: CheckCall
+    version: int
+    verdict: Verdict
+    evidence: tuple[Evidence, ...]
+    asked_at: str
+    decided_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """One task's verdict: the worst of its checks."""
+
+    task: Task
+    verdict: Verdict
+    checks: tuple[CheckResult, ...]
+    earned: Decimal
+    seconds: float
+
+    def to_json(self, exercise_id: str) -> dict[str, Any]:
+        """The verdict record (schema in ``docs/schemas``)."""
+        decisive = next(result for result in self.checks if result.verdict == self.verdict)
+        watched = next((item.watched for item in decisive.evidence if item.watched), {})
+        return {
+            "v": 1,
+            **self.verdict.to_json(),
+            "exercise": exercise_id,
+            "task": self.task.id,
+            "guard": self.task.guard,
+            "check": {
+                "name": decisive.call.name,
+                "version": decisive.version,
+                "params": dict(decisive.call.params),
+            },
+            "points": {"earned": float(self.earned), "possible": float(self.task.points)},
+            "asked_at": decisive.asked_at,
+            "decided_at": decisive.decided_at,
+            "watched": watched,
+            "evidence": [item.content_id() for result in self.checks for item in result.evidence],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ExerciseResult:
+    """All tasks of one exercise, judged in one run."""
+
+    exercise: Exercise
+    tasks: tuple[TaskResult, ...]
+
+    @property
+    def earned(self) -> Decimal:
+        """Points of the tasks that pass and whose guards hold."""
+        return sum((result.earned for result in self.tasks), Decimal(0))
+
+    @property
+    def done(self) -> bool:
+        """Whether all goals and guards hold, in this one run."""
+        return all(result.verdict.outcome == "PASS" for result in self.tasks)
+
+
+def run_exercise(
+    cluster: Cluster,
+    exercise: Exercise,
+    registry: Registry,
+    *,
+    only: str | None = None,
+    wait_s: float | None = None,
+    on_result: Callable[[TaskResult], None] = lambda result: None,
+) -> ExerciseResult:
+    """Judge an exercise.
+
+    Args:
+        cluster: where the learner works.
+        exercise: with its variables drawn.
+        registry: the course's checks.
+        only: judge one task only (and the guards that protect it).
+        wait_s: look again at tasks that do not pass, until they do or this time is over.
+        on_result: called as each task is decided.
+    """
+    context = CheckContext(cluster, exercise)
+    selected = [task for task in exercise.tasks if only is None or task.id == only or _protects(exercise, task, only)]
+    deadline = time.monotonic() + (wait_s or 0)
+    while True:
+        judged = _apply_guards([run_task(context, task, registry) for task in selected])
+        undone = any(result.verdict.outcome != "PASS" for result in judged)
+        if not undone or time.monotonic() >= deadline:
+            break
+        time.sleep(PENDING_POLL_S)
+    for result in judged:
+        on_result(result)
+    return ExerciseResult(exercise, tuple(judged))
+
+
+def run_task(context: CheckContext, task: Task, registry: Registry) -> TaskResult:
+    """Run a task's checks; the worst verdict is the task's."""
+    started = time.monotonic()
+    results = tuple(run_check(context, call, registry, within_s=task.within_s) for call in task.checks)
+    verdict = worst([result.verdict for result in results])
+    earned = task.points if verdict.outcome == "PASS" else Decimal(0)
+    return TaskResult(task, verdict, results, earned, time.monotonic() - started)
+
+
+def run_check(context: CheckContext, call: CheckCall, registry: Registry, *, within_s: float) -> CheckResult:
+    """Run one check until it is decided, `within_s` is over, or the lab turns out to be at fault."""
+    check = registry.get(call.name)
+    asked_at = timestamp()
+    deadline = time.monotonic() + within_s
+    evidence: Evidence | None = None
+    while True:
+        try:
+            verdict, evidence = _collect_and_judge(context, check, call.params)
+        except ClusterUnreachable as error:
+            verdict = lab_error("lab.unreachable", error.message, "the cluster does not answer", error.hint)
+        except LabError as error:
+            verdict = lab_error("lab.failed", error.message, "the cluster refused what the check needs", error.hint)
+        left = deadline - time.monotonic()
+        if verdict.outcome != "PENDING" or left <= 0:
+            break
+        time.sleep(min(PENDING_POLL_S, left))
+    verdict = verdict.overdue(within_s)
+    return CheckResult(call, check.version, verdict, (evidence,) if evidence else (), asked_at, timestamp())
+
+
+def _collect_and_judge(context: CheckContext, check: Check, params: Mapping[str, Any]) -> tuple[Verdict, Evidence]:
+    """One look: collect, judge, and collect more as long as the judge asks and the budget lasts."""
+    voided = 0
+    spent = 0
+    deadline = time.monotonic() + SECONDS_BUDGET
+    evidence: Evidence | None = None
+    wanted = 0
+    while True:
+        evidence = check.collect(replace(context, requests_wanted=wanted), params, evidence)
+        if evidence.is_void and voided < VOID_LIMIT:
+            voided += 1
+            evidence, wanted = None, 0
+            continue
+        judged = check.judge(evidence, params)
+        if isinstance(judged, Verdict):
+            return judged, evidence
+        if spent + judged.requests > REQUEST_BUDGET or time.monotonic() > deadline:
+            return judged.otherwise, evidence
+        spent += judged.requests
+        wanted = judged.requests
+
+
+def rejudge(check: Check, params: Mapping[str, Any], evidence: Evidence) -> Verdict:
+    """Give the verdict again from stored evidence, without a cluster."""
+    judged = check.judge(evidence, params)
+    return judged.otherwise if isinstance(judged, NeedMore) else judged
+
+
+def _protects(exercise: Exercise, guard: Task, protected: str) -> bool:
+    task = exercise.task(protected)
+    return task is not None and guard.id in task.guarded_by
+
+
+def _apply_guards(results: list[TaskResult]) -> list[TaskResult]:
+    """A task whose guard does not hold earns nothing, whatever its own verdict; both verdicts are shown."""
+    holds = {result.task.id: result.verdict.outcome == "PASS" for result in results}
+    return [
+        result
+        if all(holds.get(guard, True) for guard in result.task.guarded_by)
+        else replace(result, earned=Decimal(0))
+        for result in results
+    ]

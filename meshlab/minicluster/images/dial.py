@@ -1,0 +1,117 @@
+"""How the built-in clients reach the lab's network: names, addresses, ports and the sidecar, as a pod sees them.
+
+On a real node the kernel and the cluster's DNS do this. Here every connection has the pod's address as its source,
+``localhost`` is the pod itself, a nominal port may stand for another real one, and names come from the lab's table.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+
+from meshlab.minicluster.network.names import NameTable
+from meshlab.minicluster.pod import PodContext
+
+_LOCAL_NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"})
+
+
+class UnknownHost(Exception):
+    """No such name in the cluster."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host)
+        self.host = host
+
+
+class PodNetwork:
+    """The network of one pod.
+
+    Args:
+        pod: the pod's context.
+    """
+
+    def __init__(self, pod: PodContext) -> None:
+        self._pod = pod
+        self._ports = pod.ports
+        self._names = NameTable(Path(pod.names_file))
+
+    def resolve(self, host: str) -> list[str]:
+        """The nominal addresses of a name or an address; never empty.
+
+        Raises:
+            UnknownHost: no such name.
+        """
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            return [str(ipaddress.ip_address(host))]
+        except ValueError:
+            pass
+        if host.rstrip(".").lower() in _LOCAL_NAMES:
+            return ["127.0.0.1"]
+        if host == self._pod.name:
+            return [self._pod.pod_ip]
+        addresses = self._names.resolve(host, self._pod.namespace)
+        if not addresses:
+            raise UnknownHost(host)
+        return addresses
+
+    def real_endpoint(self, address: str, port: int) -> tuple[str, int]:
+        """What to connect to for a nominal address and port."""
+        if address in {"127.0.0.1", "::1", "0.0.0.0"}:
+            address = self._pod.app_ip
+        return address, self._ports.real(port)
+
+    def connect(self, host: str, port: int, timeout_s: float | None = None) -> socket.socket:
+        """A TCP connection from the pod to a name or an address.
+
+        Raises:
+            UnknownHost: no such name.
+            OSError: no connection; for the last address tried.
+        """
+        failure: OSError | None = None
+        for address in self.resolve(host):
+            try:
+                return self._connect(address, port, timeout_s)
+            except OSError as error:
+                failure = error
+        assert failure is not None
+        raise failure
+
+    def _connect(self, address: str, port: int, timeout_s: float | None) -> socket.socket:
+        family = socket.AF_INET6 if ":" in address and address != "::1" else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(timeout_s)
+            if family == socket.AF_INET:
+                # Choosing the port at connect time keeps many short connections from running out of ports.
+                if hasattr(socket, "IP_BIND_ADDRESS_NO_PORT"):
+                    connection.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
+                connection.bind((self._pod.pod_ip, 0))
+            connection.connect(self.real_endpoint(address, port))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def listen_address(self, port: int) -> tuple[str, int]:
+        """Where this pod's programs bind for a nominal port."""
+        return self._pod.bind_ip, self._ports.real(port)
+
+
+def proxy_for(host: str, scheme: str = "http") -> tuple[str, int] | None:
+    """The proxy that the environment names for a host, as ``(host, port)``; None to go direct.
+
+    Only the lower-case ``http_proxy`` counts for plain HTTP, as with curl: a CGI program cannot trust the other.
+    """
+    value = os.environ.get(f"{scheme}_proxy") or (os.environ.get(f"{scheme.upper()}_PROXY") if scheme != "http" else "")
+    if not value:
+        return None
+    for entry in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(","):
+        suffix = entry.strip().lstrip(".").lower()
+        if suffix and (suffix == "*" or host.lower() == suffix or host.lower().endswith(f".{suffix}")):
+            return None
+    address = value.partition("://")[2] or value
+    name, _, port = address.rstrip("/").rpartition(":")
+    return (name, int(port)) if name else (address.rstrip("/"), 1080)

@@ -1,0 +1,122 @@
+"""The rows of the catalogue."""
+
+from __future__ import annotations
+
+from meshlab.minicluster.images.catalogue import BuiltIn, HostBinary, HostCurl, Image, Program
+
+_HERE = "meshlab.minicluster.images"
+_MESH = "meshlab.minicluster.mesh.istio"
+_ISTIO_REGISTRIES = ("docker.io/istio", "registry.istio.io/release", "gcr.io/istio-release", "gcr.io/istio-testing")
+
+
+def _istio(name: str) -> tuple[str, ...]:
+    return tuple(f"{registry}/{name}" for registry in _ISTIO_REGISTRIES)
+
+
+def _host(names: str) -> dict[str, Program]:
+    return {name: HostBinary((name,)) for name in names.split()}
+
+
+_SHELL: dict[str, Program] = {"sh": HostBinary(("dash", "ash", "sh")), "ash": HostBinary(("ash", "dash", "sh"))}
+_COREUTILS = _host(
+    "arch base32 base64 basename cat chgrp chmod chown cksum comm cp cut date dd df dirname du echo env expand expr "
+    "factor false fold head hostid id install link ln ls md5sum mkdir mkfifo mknod mktemp mv nice nl nohup nproc od "
+    "paste printenv printf pwd readlink realpath rm rmdir seq sha1sum sha256sum sha512sum shred shuf sleep sort split "
+    "stat stty sum sync tac tail tee test timeout touch tr true truncate tsort tty uname unexpand uniq unlink wc "
+    "whoami yes ["
+)
+_TEXT = _host("awk cmp diff egrep fgrep find grep sed tar gzip gunzip zcat xargs which")
+_CLIENTS: dict[str, Program] = {
+    "hostname": BuiltIn(f"{_HERE}.busybox.hostname:main"),
+    "nc": BuiltIn(f"{_HERE}.busybox.nc:main"),
+    "nslookup": BuiltIn(f"{_HERE}.busybox.nslookup:main"),
+    "ping": BuiltIn(f"{_HERE}.busybox.refused:main"),
+    "ping6": BuiltIn(f"{_HERE}.busybox.refused:main"),
+    "telnet": BuiltIn(f"{_HERE}.busybox.telnet:main"),
+    "traceroute": BuiltIn(f"{_HERE}.busybox.refused:main"),
+    "wget": BuiltIn(f"{_HERE}.busybox.wget:main"),
+}
+BUSYBOX: dict[str, Program] = {
+    **_COREUTILS,
+    **_TEXT,
+    **_SHELL,
+    **_CLIENTS,
+    "busybox": BuiltIn(f"{_HERE}.busybox.multicall:main"),
+    "httpd": BuiltIn(f"{_HERE}.busybox.httpd:main"),
+}
+"""What Alpine and BusyBox images have on their PATH, as far as a host has it."""
+
+_CURL = HostCurl(("curl",), fallback=BuiltIn(f"{_HERE}.curl.command:main"))
+_DEBIAN: dict[str, Program] = {**_COREUTILS, **_TEXT, **_SHELL, "bash": HostBinary(("bash",)), "curl": _CURL}
+_DEBIAN |= {"hostname": _CLIENTS["hostname"]}
+
+IMAGES: tuple[Image, ...] = (
+    Image(
+        names=("docker.io/curlimages/curl", "quay.io/curl/curl"),
+        entrypoint=("/entrypoint.sh",),
+        command=("curl",),
+        programs={**BUSYBOX, "curl": _CURL, "entrypoint.sh": BuiltIn(f"{_HERE}.curl.entrypoint:main")},
+        environment={"CURL_CA_BUNDLE": ""},
+    ),
+    Image(
+        names=(
+            "docker.io/library/busybox",
+            "gcr.io/google-containers/busybox",
+            "registry.k8s.io/e2e-test-images/busybox",
+        ),
+        command=("sh",),
+        programs=BUSYBOX,
+    ),
+    Image(
+        names=("docker.io/library/nginx", "docker.io/nginxinc/nginx-unprivileged", "public.ecr.aws/nginx/nginx"),
+        entrypoint=("/docker-entrypoint.sh",),
+        command=("nginx", "-g", "daemon off;"),
+        programs={
+            **_DEBIAN,
+            "docker-entrypoint.sh": BuiltIn(f"{_HERE}.nginx.entrypoint:main"),
+            "nginx": BuiltIn(f"{_HERE}.nginx.server:main"),
+        },
+        environment={"NGINX_VERSION": "1.29.5", "PKG_RELEASE": "1~trixie"},
+    ),
+    Image(
+        names=("docker.io/hashicorp/http-echo", "ghcr.io/hashicorp/http-echo"),
+        entrypoint=("/http-echo",),
+        programs={"http-echo": BuiltIn(f"{_HERE}.http_echo:main")},
+        environment={"ECHO_TEXT": "hello-world"},
+    ),
+    *(
+        Image(
+            names=_istio(f"examples-helloworld-{version}"),
+            command=("python3", "/opt/microservices/app.py"),
+            programs={
+                **_DEBIAN,
+                "python3": BuiltIn(f"{_HERE}.helloworld:main"),
+                "python": BuiltIn(f"{_HERE}.helloworld:main"),
+            },
+            environment={"SERVICE_VERSION": version},
+            working_dir="/opt/microservices",
+        )
+        for version in ("v1", "v2")
+    ),
+    Image(
+        names=("docker.io/mccutchen/go-httpbin", "ghcr.io/mccutchen/go-httpbin"),
+        command=("/bin/go-httpbin",),
+        programs={"go-httpbin": BuiltIn(f"{_HERE}.httpbin.server:main")},
+    ),
+    Image(
+        names=_istio("pilot"),
+        entrypoint=("/usr/local/bin/pilot-discovery",),
+        programs={**_DEBIAN, "pilot-discovery": BuiltIn(f"{_MESH}.discovery:main")},
+    ),
+    Image(
+        names=_istio("proxyv2"),
+        entrypoint=("/usr/local/bin/pilot-agent",),
+        programs={
+            **_DEBIAN,
+            "pilot-agent": BuiltIn(f"{_MESH}.agent:main"),
+            "envoy": BuiltIn(f"{_HERE}.envoy:main"),
+        },
+        environment={"ISTIO_META_ISTIO_PROXY_SHA": "istio-proxy:meshlab", "ISTIO_META_ISTIO_VERSION": "1.31.0"},
+        sidecar=True,
+    ),
+)

@@ -1,0 +1,122 @@
+"""Envoy configuration from the neutral model: a `Mesh` and one `ProxyNode` flow in, plain dictionaries flow out.
+
+`build` is pure and deterministic: an unchanged model gives equal resources, so that a control plane sends nothing.
+Resources that several proxies have in common are the same objects; nobody may change them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.authorization import http_filters, network_filters, route_settings
+from meshlab.minicluster.mesh.envoy.clusters import fixed_clusters, inbound_cluster, outbound_clusters
+from meshlab.minicluster.mesh.envoy.endpoints import load_assignments
+from meshlab.minicluster.mesh.envoy.gateways import bound_servers, gateway_listeners, gateway_routes
+from meshlab.minicluster.mesh.envoy.listeners import (
+    InboundFilters,
+    inbound_listener,
+    inbound_routes,
+    outbound_listeners,
+)
+from meshlab.minicluster.mesh.envoy.virtualhosts import http_proxy_routes
+from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from meshlab.minicluster.mesh.model import Locality, Mesh, ProxyNode
+from meshlab.minicluster.mesh.scope import Scope, ScopeKey, inbound_ports, scope_key
+
+__all__ = ["CLUSTER", "ENDPOINT", "LISTENER", "ROUTE", "ProxyNode", "build"]
+
+Resources = dict[str, dict[str, Obj]]
+"""Resources by type URL and name."""
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What proxies of one model have in common, built at first use."""
+
+    ports: Callable[[int], int]
+    real: dict[int, int] = field(default_factory=dict)
+    scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
+    clusters: dict[ScopeKey, dict[str, Obj]] = field(default_factory=dict)
+    endpoints: dict[tuple[ScopeKey, Locality], dict[str, Obj]] = field(default_factory=dict)
+    routes: dict[ScopeKey, Obj] = field(default_factory=dict)
+
+    def port(self, number: int) -> int:
+        """The real port, asked for once per model: the answer may cost a look at a file."""
+        real = self.real.get(number)
+        if real is None:
+            real = self.real[number] = self.ports(number)
+        return real
+
+
+_SHARED: WeakKeyDictionary[Mesh, _Shared] = WeakKeyDictionary()
+
+
+def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resources:
+    """The clusters, endpoints, listeners and routes of one proxy.
+
+    Args:
+        mesh: the model.
+        proxy: whom it is for.
+        ports: the real port behind a nominal one (`network.addresses.PortMap.real`); asked anew for each model.
+
+    Returns:
+        Resources by type URL and name, in Envoy's JSON form.
+    """
+    shared = _SHARED.get(mesh)
+    if shared is None or shared.ports != ports:
+        shared = _SHARED[mesh] = _Shared(ports)
+    workload = mesh.workloads_by_name.get((proxy.namespace, proxy.pod))
+    labels = workload.labels if workload is not None else proxy.labels
+    key = scope_key(mesh, proxy.namespace, labels)
+    scope = shared.scopes.get(key)
+    if scope is None:
+        scope = shared.scopes[key] = Scope(mesh, proxy.namespace, dict(key[1]))
+    locality = workload.locality if workload is not None else Locality()
+
+    if key not in shared.clusters:
+        shared.clusters[key] = {
+            **outbound_clusters(scope, shared.port),
+            **{cluster["name"]: cluster for cluster in fixed_clusters()},
+        }
+    if (key, locality) not in shared.endpoints:
+        shared.endpoints[key, locality] = load_assignments(scope, locality, shared.port)
+    found: Resources = {
+        CLUSTER: dict(shared.clusters[key]),
+        ENDPOINT: dict(shared.endpoints[key, locality]),
+        LISTENER: {},
+        ROUTE: {},
+    }
+    if proxy.type == "router":
+        _add_router(found, mesh, proxy, scope, shared.port)
+    else:
+        if key not in shared.routes:
+            shared.routes[key] = http_proxy_routes(scope, shared.port)
+        routes = shared.routes[key]
+        found[ROUTE][routes["name"]] = routes
+        _add_sidecar(found, mesh, proxy, shared.port)
+    return found
+
+
+def _add_sidecar(found: Resources, mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> None:
+    for listener in outbound_listeners(proxy, mesh.settings, ports):
+        found[LISTENER][listener["name"]] = listener
+    http = http_filters()
+    for inbound in inbound_ports(mesh, proxy):
+        policies = InboundFilters(http=http, network=network_filters(mesh, proxy, inbound, ports))
+        listener = inbound_listener(proxy, inbound, mesh.settings, ports, policies)
+        routes = inbound_routes(inbound, route_settings(mesh, proxy, ports))
+        cluster = inbound_cluster(proxy, inbound, ports)
+        found[LISTENER][listener["name"]] = listener
+        found[CLUSTER][cluster["name"]] = cluster
+        if inbound.speaks_http:
+            found[ROUTE][routes["name"]] = routes
+
+
+def _add_router(found: Resources, mesh: Mesh, proxy: ProxyNode, scope: Scope, ports: Callable[[int], int]) -> None:
+    servers = bound_servers(mesh, proxy)
+    for listener in gateway_listeners(proxy, servers, scope, ports):
+        found[LISTENER][listener["name"]] = listener
+    found[ROUTE].update(gateway_routes(servers, scope))

@@ -1,0 +1,227 @@
+"""Clusters: one per service port and subset on the outbound side, the fixed ones, and those of the pod's own ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.connection import protocol_members, speaks_http2, traffic_members
+from meshlab.minicluster.mesh.envoy.filters import DNS_CACHE
+from meshlab.minicluster.mesh.envoy.tls import (
+    ALPN_HTTP1,
+    ALPN_HTTP2,
+    ALPN_TCP,
+    auto_mtls_matches,
+    client_socket,
+)
+from meshlab.minicluster.mesh.envoy.vocabulary import (
+    ADS,
+    BLACK_HOLE,
+    HTTP_PROTOCOL_OPTIONS,
+    INBOUND_PASSTHROUGH,
+    LAB_PASSTHROUGH,
+    PASSTHROUGH,
+    TUNNEL,
+    any_of,
+    cluster_name,
+    config_path,
+    istio_metadata,
+    sni_name,
+    socket_address,
+)
+from meshlab.minicluster.mesh.model import (
+    MtlsMode,
+    Protocol,
+    ProxyNode,
+    Resolution,
+    Service,
+    ServicePort,
+    spiffe_id,
+)
+from meshlab.minicluster.mesh.policy import ServicePolicy, TrafficPolicy
+from meshlab.minicluster.mesh.scope import InboundPort, Scope
+
+Ports = Callable[[int], int]
+"""The real port behind a nominal one."""
+
+ANY_SOURCE: Obj = {"source_address": {"address": "0.0.0.0", "port_value": 0}}
+"""Overrides the bootstrap's binding to the pod's address: that one is loopback and cannot leave the host."""
+
+SIDECAR_SOURCE: Obj = {"source_address": {"address": "127.0.0.6", "port_value": 0}}
+"""The address from which Istio's sidecars call their application."""
+
+
+def outbound_clusters(scope: Scope, ports: Ports) -> dict[str, Obj]:
+    """The clusters for everything a client in that scope may call."""
+    found: dict[str, Obj] = {}
+    for service in scope.services.values():
+        policy = scope.service_policy(service.host, service.namespace)
+        for port in service.ports:
+            if port.protocol is Protocol.UDP:
+                continue
+            for subset in ("", *(s.name for s in (policy.subsets if policy is not None else ()))):
+                cluster = outbound_cluster(scope, service, port, subset, policy, ports)
+                found[cluster["name"]] = cluster
+    return found
+
+
+def outbound_cluster(
+    scope: Scope, service: Service, port: ServicePort, subset: str, policy: ServicePolicy | None, ports: Ports
+) -> Obj:
+    """The cluster for one port of a service, or for a subset of it."""
+    settings = scope.mesh.settings
+    name = cluster_name("outbound", port.number, subset, service.host)
+    traffic = scope.traffic_policy(service.host, service.namespace, port.number, subset)
+    metadata: Obj = {
+        "services": [{"host": service.host, "name": service.name, "namespace": service.namespace}],
+        "default_original_port": port.number,
+    }
+    if policy is not None:
+        metadata["config"] = config_path(policy.ref)
+    if subset:
+        metadata["subset"] = subset
+    cluster: Obj = {
+        "name": name,
+        **_discovery(name, service, port, ports),
+        **traffic_members(traffic, settings.connect_timeout_s),
+        **_tls(scope, service, port, subset, traffic),
+        "metadata": istio_metadata(**metadata),
+    }
+    if port.protocol.is_http or port.protocol is Protocol.AUTO:
+        cluster |= protocol_members(port.protocol, traffic.connection_pool)
+    if cluster.get("cluster_type"):
+        # The forward proxy balances by itself.
+        cluster["lb_policy"] = "CLUSTER_PROVIDED"
+        for other in ("ring_hash_lb_config", "maglev_lb_config", "least_request_lb_config", "round_robin_lb_config"):
+            cluster.pop(other, None)
+    return cluster
+
+
+def _discovery(name: str, service: Service, port: ServicePort, ports: Ports) -> Obj:
+    if service.resolution is Resolution.ENDPOINTS:
+        members: Obj = {"type": "EDS", "eds_cluster_config": {"eds_config": ADS, "service_name": name}}
+        if service.mesh_external and not all(e.address.startswith("127.") for e in port.endpoints):
+            members["upstream_bind_config"] = ANY_SOURCE
+        return members
+    if service.resolution is Resolution.NONE:
+        return {**_forward_proxy_type(), "upstream_bind_config": ANY_SOURCE}
+    return {
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_ONLY",
+        "dns_refresh_rate": "60s",
+        "respect_dns_ttl": True,
+        "upstream_bind_config": ANY_SOURCE,
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {
+                            "endpoint": {"address": socket_address(e.address, e.port)},
+                            "load_balancing_weight": e.weight,
+                        }
+                        for e in port.endpoints
+                    ]
+                }
+            ],
+        },
+    }
+
+
+def _forward_proxy_type() -> Obj:
+    return {
+        "cluster_type": {
+            "name": "envoy.clusters.dynamic_forward_proxy",
+            "typed_config": any_of(
+                "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig", dns_cache_config=DNS_CACHE
+            ),
+        }
+    }
+
+
+def _tls(scope: Scope, service: Service, port: ServicePort, subset: str, traffic: TrafficPolicy) -> Obj:
+    """The transport socket: what the policy says, else automatic mutual TLS towards sidecars."""
+    settings = scope.mesh.settings
+    sni = sni_name(port.number, subset, service.host)
+    sans = [
+        *service.subject_alt_names,
+        *(spiffe_id(settings.trust_domain, *identity) for identity in service.identities()),
+    ]
+    if port.protocol.is_http or port.protocol is Protocol.AUTO:
+        alpn = ALPN_HTTP2 if speaks_http2(port.protocol, traffic.connection_pool) else ALPN_HTTP1
+    else:
+        alpn = ALPN_TCP
+    if traffic.tls is not None:
+        socket = client_socket(traffic.tls, service.host, sni, sans, alpn)
+        return {"transport_socket": socket} if socket is not None else {}
+    if not settings.auto_mtls or service.mesh_external or service.resolution is not Resolution.ENDPOINTS:
+        return {}
+    if scope.mesh.mtls_mode(service.namespace, {}, None) is MtlsMode.DISABLE:
+        return {}
+    return {"transport_socket_matches": auto_mtls_matches(sni, sans, alpn)}
+
+
+def fixed_clusters() -> Iterator[Obj]:
+    """The clusters that every sidecar has."""
+    yield {"name": BLACK_HOLE, "type": "STATIC", "connect_timeout": "10s"}
+    yield {
+        "name": INBOUND_PASSTHROUGH,
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "10s",
+        "upstream_bind_config": SIDECAR_SOURCE,
+    }
+    forward: Obj = {"connect_timeout": "10s", "lb_policy": "CLUSTER_PROVIDED", **_forward_proxy_type()}
+    yield {"name": PASSTHROUGH, **forward, "upstream_bind_config": ANY_SOURCE}
+    yield {"name": LAB_PASSTHROUGH, **forward}
+    yield {
+        "name": TUNNEL,
+        "type": "STATIC",
+        "connect_timeout": "10s",
+        "load_assignment": {
+            "cluster_name": TUNNEL,
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {
+                            "endpoint": {
+                                "address": {
+                                    "envoy_internal_address": {"server_listener_name": TUNNEL, "endpoint_id": TUNNEL}
+                                }
+                            }
+                        }
+                    ]
+                }
+            ],
+        },
+    }
+
+
+def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj:
+    """The cluster of one of the pod's own ports: the program behind the sidecar."""
+    name = cluster_name("inbound", inbound.port, "", "")
+    cluster: Obj = {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "10s",
+        "upstream_bind_config": SIDECAR_SOURCE,
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [
+                {"lb_endpoints": [{"endpoint": {"address": socket_address(proxy.hidden_ip, ports(inbound.port))}}]}
+            ],
+        },
+        "metadata": istio_metadata(
+            services=[
+                {"host": host, "name": host.split(".", 1)[0], "namespace": proxy.namespace}
+                for host, _ in inbound.services
+            ]
+        ),
+    }
+    if inbound.protocol.is_http or inbound.protocol is Protocol.AUTO:
+        options = any_of(
+            HTTP_PROTOCOL_OPTIONS,
+            use_downstream_protocol_config={"http_protocol_options": {}, "http2_protocol_options": {}},
+        )
+        cluster["typed_extension_protocol_options"] = {HTTP_PROTOCOL_OPTIONS: options}
+    return cluster

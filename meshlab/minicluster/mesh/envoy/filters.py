@@ -1,0 +1,155 @@
+"""Network and HTTP filters: the connection manager as Istio sets it up, access logs, listener filters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.vocabulary import ADS, any_of, extension
+from meshlab.minicluster.mesh.model import Settings
+
+HTTP = "envoy.extensions.filters.http."
+NETWORK = "envoy.extensions.filters.network."
+LISTENER_FILTERS = "envoy.extensions.filters.listener."
+
+CORS_FILTER = "envoy.filters.http.cors"
+FAULT_FILTER = "envoy.filters.http.fault"
+FORWARD_PROXY_FILTER = "envoy.filters.http.dynamic_forward_proxy"
+
+SERVER_NAME = "istio-envoy"
+
+DNS_CACHE: Obj = {
+    "name": "dynamic_forward_proxy",
+    "dns_lookup_family": "V4_ONLY",
+    "host_ttl": "60s",
+    "dns_query_timeout": "5s",
+}
+"""Shared by the forward-proxy filter and its clusters: Envoy wants the very same settings in both."""
+
+CORS: Obj = extension(CORS_FILTER, HTTP + "cors.v3.Cors")
+FAULT: Obj = extension(FAULT_FILTER, HTTP + "fault.v3.HTTPFault")
+FORWARD_PROXY: Obj = extension(
+    FORWARD_PROXY_FILTER, HTTP + "dynamic_forward_proxy.v3.FilterConfig", dns_cache_config=DNS_CACHE
+)
+ROUTER: Obj = extension("envoy.filters.http.router", HTTP + "router.v3.Router")
+
+TLS_INSPECTOR: Obj = extension(
+    "envoy.filters.listener.tls_inspector", LISTENER_FILTERS + "tls_inspector.v3.TlsInspector"
+)
+HTTP_INSPECTOR: Obj = extension(
+    "envoy.filters.listener.http_inspector", LISTENER_FILTERS + "http_inspector.v3.HttpInspector"
+)
+
+ACCESS_LOG_FORMAT = (
+    '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
+    '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% '
+    '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" '
+    '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% '
+    "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
+)
+"""Istio's default text format."""
+
+ACCESS_LOG_JSON: Obj = {
+    "authority": "%REQ(:AUTHORITY)%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    "connection_termination_details": "%CONNECTION_TERMINATION_DETAILS%",
+    "downstream_local_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
+    "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
+    "duration": "%DURATION%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "requested_server_name": "%REQUESTED_SERVER_NAME%",
+    "response_code": "%RESPONSE_CODE%",
+    "response_code_details": "%RESPONSE_CODE_DETAILS%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "route_name": "%ROUTE_NAME%",
+    "start_time": "%START_TIME%",
+    "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
+    "upstream_host": "%UPSTREAM_HOST%",
+    "upstream_local_address": "%UPSTREAM_LOCAL_ADDRESS%",
+    "upstream_service_time": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
+    "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+    "user_agent": "%REQ(USER-AGENT)%",
+    "x_forwarded_for": "%REQ(X-FORWARDED-FOR)%",
+}
+"""Istio's default JSON format."""
+
+WEBSOCKET: Obj = {"upgrade_type": "websocket"}
+CONNECT: Obj = {"upgrade_type": "CONNECT"}
+
+
+def access_logs(settings: Settings) -> list[Obj]:
+    """The access log that the mesh configuration asks for, if any."""
+    if not settings.access_log_path:
+        return []
+    log_format: Obj
+    if settings.access_log_json:
+        log_format = {"json_format": ACCESS_LOG_JSON}
+    else:
+        line = settings.access_log_format or ACCESS_LOG_FORMAT
+        log_format = {"text_format_source": {"inline_string": line if line.endswith("\n") else line + "\n"}}
+    return [
+        extension(
+            "envoy.access_loggers.file",
+            "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            path=settings.access_log_path,
+            log_format=log_format,
+        )
+    ]
+
+
+def connection_manager(
+    stat_prefix: str,
+    settings: Settings,
+    *,
+    route_config_name: str = "",
+    filters: Sequence[Obj] = (),
+    upgrades: Sequence[Obj] = (WEBSOCKET,),
+    members: Obj,
+) -> Obj:
+    """An HTTP connection manager whose routes come by RDS.
+
+    Args:
+        stat_prefix: the name of its statistics.
+        settings: the mesh's settings (access logs).
+        route_config_name: its route configuration.
+        filters: HTTP filters before CORS, fault and router, which are always there: routes configure them.
+        upgrades: connection upgrades that are let through.
+        members: what differs between inbound, outbound and gateway.
+    """
+    return extension(
+        "envoy.filters.network.http_connection_manager",
+        NETWORK + "http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=stat_prefix,
+        rds={"route_config_name": route_config_name, "config_source": ADS},
+        http_filters=[*filters, FAULT, CORS, ROUTER],
+        upgrade_configs=list(upgrades),
+        access_log=access_logs(settings),
+        normalize_path=True,
+        stream_idle_timeout="0s",
+        **{"http_protocol_options": {"accept_http_10": True}, **members},
+    )
+
+
+def tcp_proxy(stat_prefix: str, settings: Settings, clusters: Sequence[tuple[str, int]]) -> Obj:
+    """A TCP proxy to one cluster, or to several by weight."""
+    target: Obj
+    if len(clusters) == 1:
+        target = {"cluster": clusters[0][0]}
+    else:
+        target = {"weighted_clusters": {"clusters": [{"name": name, "weight": weight} for name, weight in clusters]}}
+    return extension(
+        "envoy.filters.network.tcp_proxy",
+        NETWORK + "tcp_proxy.v3.TcpProxy",
+        stat_prefix=stat_prefix,
+        access_log=access_logs(settings),
+        **target,
+    )
+
+
+def forward_proxy_host(authority: str) -> Obj:
+    """Per-route settings of the forward-proxy filter: dial another address than the request names."""
+    return any_of(HTTP + "dynamic_forward_proxy.v3.PerRouteConfig", host_rewrite_literal=authority)

@@ -1,0 +1,186 @@
+"""Transport sockets: mutual TLS between workloads, and TLS of clients' and gateways' own choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.vocabulary import ADS, extension
+from meshlab.minicluster.mesh.model import MtlsMode
+from meshlab.minicluster.mesh.policy import ClientTls
+from meshlab.minicluster.mesh.routing import ServerTls
+
+TLS_SOCKET = "envoy.transport_sockets.tls"
+UPSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
+DOWNSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+
+WORKLOAD_SECRET = "default"
+ROOT_SECRET = "ROOTCA"
+
+ALPN_TCP = ("istio-peer-exchange", "istio")
+ALPN_HTTP1 = ("istio-http/1.1", "istio", "http/1.1")
+ALPN_HTTP2 = ("istio-h2", "istio", "h2")
+"""What clients offer. The server never selects an ``istio*`` one, as Envoy would not know which HTTP that is; its
+filter chains tell meshed clients from others by what they offer."""
+
+MESH_HTTP_ALPN = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
+MESH_TCP_ALPN = ("istio-peer-exchange", "istio")
+MESH_ALPN = (*MESH_TCP_ALPN, *MESH_HTTP_ALPN)
+
+VERSIONS = {"TLSV1_0": "TLSv1_0", "TLSV1_1": "TLSv1_1", "TLSV1_2": "TLSv1_2", "TLSV1_3": "TLSv1_3"}
+
+RAW_BUFFER: Obj = extension(
+    "envoy.transport_sockets.raw_buffer", "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
+)
+
+
+def sds(name: str) -> Obj:
+    """A secret that istiod serves."""
+    return {"name": name, "sds_config": ADS}
+
+
+def kubernetes_secret(credential: str) -> str:
+    """The SDS name of a Kubernetes secret."""
+    return credential if "://" in credential else f"kubernetes://{credential}"
+
+
+def file_certificate(certificate: str, key: str) -> str:
+    """The SDS name of a certificate in the proxy's own files; a missing file then costs only its user."""
+    return f"file-cert:{certificate}~{key}"
+
+
+def san_matchers(names: Sequence[str]) -> list[Obj]:
+    """Exact subject alternative names; those with a scheme are URIs, the others DNS names."""
+    return [
+        {"san_type": "URI" if "://" in name else "DNS", "matcher": {"exact": name}} for name in dict.fromkeys(names)
+    ]
+
+
+def mesh_client(sni: str, sans: Sequence[str], alpn: Sequence[str]) -> Obj:
+    """Mutual TLS with the workload's own certificate, to servers with one of the given identities."""
+    context: Obj = {"match_typed_subject_alt_names": san_matchers(sans)} if sans else {}
+    return extension(
+        TLS_SOCKET,
+        UPSTREAM_TLS,
+        sni=sni,
+        common_tls_context={
+            "alpn_protocols": list(alpn),
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
+            "tls_certificate_sds_secret_configs": [sds(WORKLOAD_SECRET)],
+            "combined_validation_context": {
+                "default_validation_context": context,
+                "validation_context_sds_secret_config": sds(ROOT_SECRET),
+            },
+        },
+    )
+
+
+def mesh_server(trust_domain: str, alpn: Sequence[str] = ("h2", "http/1.1")) -> Obj:
+    """Mutual TLS with the workload's own certificate, for clients of the trust domain."""
+    trusted = {"san_type": "URI", "matcher": {"prefix": f"spiffe://{trust_domain}/"}}
+    context: Obj = {
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
+        "tls_certificate_sds_secret_configs": [sds(WORKLOAD_SECRET)],
+        "combined_validation_context": {
+            "default_validation_context": {"match_typed_subject_alt_names": [trusted]},
+            "validation_context_sds_secret_config": sds(ROOT_SECRET),
+        },
+    }
+    if alpn:
+        context["alpn_protocols"] = list(alpn)
+    return extension(TLS_SOCKET, DOWNSTREAM_TLS, require_client_certificate=True, common_tls_context=context)
+
+
+def auto_mtls_matches(sni: str, sans: Sequence[str], alpn: Sequence[str]) -> list[Obj]:
+    """Mutual TLS to endpoints that have a sidecar, plain text to the others: auto-mTLS."""
+    return [
+        {
+            "name": "tlsMode-istio",
+            "match": {"tlsMode": "istio"},
+            "transport_socket": mesh_client(sni, sans, alpn),
+        },
+        {"name": "tlsMode-disabled", "match": {}, "transport_socket": RAW_BUFFER},
+    ]
+
+
+def client_socket(tls: ClientTls, host: str, sni: str, sans: Sequence[str], alpn: Sequence[str]) -> Obj | None:
+    """The transport socket for client TLS settings that somebody wrote; None for plain text.
+
+    Args:
+        tls: the settings.
+        host: the service's host, the SNI of TLS outside the mesh unless the settings have one.
+        sni: the SNI inside the mesh.
+        sans: the server's known identities.
+        alpn: what is offered inside the mesh; outside only its standard names are.
+    """
+    if tls.mode == "DISABLE":
+        return None
+    if tls.mode == "MESH_MUTUAL":
+        return mesh_client(tls.sni or sni, tls.subject_alt_names or sans, alpn)
+    common: Obj = {"tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"}}
+    standard = [name for name in alpn if not name.startswith("istio")]
+    if standard:
+        common["alpn_protocols"] = standard
+    validation: Obj = {}
+    if tls.subject_alt_names:
+        validation["match_typed_subject_alt_names"] = san_matchers(tls.subject_alt_names)
+    if tls.credential:
+        secret = kubernetes_secret(tls.credential)
+        if tls.mode == "MUTUAL":
+            common["tls_certificate_sds_secret_configs"] = [sds(secret)]
+        common["combined_validation_context"] = {
+            "default_validation_context": validation,
+            "validation_context_sds_secret_config": sds(f"{secret}-cacert"),
+        }
+    else:
+        if tls.mode == "MUTUAL" and tls.certificate_file and tls.key_file:
+            common["tls_certificate_sds_secret_configs"] = [sds(file_certificate(tls.certificate_file, tls.key_file))]
+        if tls.ca_file and tls.ca_file != "system" and not tls.insecure_skip_verify:
+            common["combined_validation_context"] = {
+                "default_validation_context": validation,
+                "validation_context_sds_secret_config": sds(f"file-root:{tls.ca_file}"),
+            }
+    wildcard = "*" in host
+    return extension(TLS_SOCKET, UPSTREAM_TLS, sni=tls.sni or ("" if wildcard else host), common_tls_context=common)
+
+
+def gateway_socket(tls: ServerTls, trust_domain: str) -> Obj | None:
+    """The transport socket of a gateway's server; None where TLS is absent or passed on."""
+    if tls.mode in ("NONE", "PASSTHROUGH", "AUTO_PASSTHROUGH"):
+        return None
+    if tls.mode == "ISTIO_MUTUAL":
+        return mesh_server(trust_domain)
+    common: Obj = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": {
+            "tls_minimum_protocol_version": VERSIONS.get(tls.minimum_version, "TLSv1_2"),
+            "tls_maximum_protocol_version": VERSIONS.get(tls.maximum_version, "TLSv1_3"),
+        },
+    }
+    asks_client = tls.mode in ("MUTUAL", "OPTIONAL_MUTUAL")
+    validation: Obj = (
+        {"match_typed_subject_alt_names": san_matchers(tls.subject_alt_names)} if tls.subject_alt_names else {}
+    )
+    if tls.credential:
+        secret = kubernetes_secret(tls.credential)
+        common["tls_certificate_sds_secret_configs"] = [sds(secret)]
+        if asks_client:
+            common["combined_validation_context"] = {
+                "default_validation_context": validation,
+                "validation_context_sds_secret_config": sds(f"{secret}-cacert"),
+            }
+    else:
+        common["tls_certificate_sds_secret_configs"] = [sds(file_certificate(tls.certificate_file, tls.key_file))]
+        if asks_client:
+            common["combined_validation_context"] = {
+                "default_validation_context": validation,
+                "validation_context_sds_secret_config": sds(f"file-root:{tls.ca_file}"),
+            }
+    return extension(
+        TLS_SOCKET, DOWNSTREAM_TLS, require_client_certificate=tls.mode == "MUTUAL", common_tls_context=common
+    )
+
+
+def accepts_plaintext(mode: MtlsMode) -> bool:
+    """Whether a port in that mode takes connections without mutual TLS."""
+    return mode is not MtlsMode.STRICT

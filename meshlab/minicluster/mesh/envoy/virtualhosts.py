@@ -1,0 +1,186 @@
+"""The route configuration ``http_proxy``: a virtual host for everything that a sidecar's programs may call.
+
+Istio's proxyHttpPort mode: programs send absolute-form requests (or CONNECT), so host *and* port are in the authority.
+A virtual host's domains without a port stand for port 80 only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.filters import FORWARD_PROXY_FILTER, forward_proxy_host
+from meshlab.minicluster.mesh.envoy.routes import (
+    Listening,
+    cluster_members,
+    default_route,
+    l4_clusters,
+    table_routes,
+    tunnel_route,
+)
+from meshlab.minicluster.mesh.envoy.vocabulary import (
+    HTTP_PROXY,
+    LAB_PASSTHROUGH,
+    PASSTHROUGH,
+    TUNNEL,
+    cluster_name,
+)
+from meshlab.minicluster.mesh.model import Protocol, Resolution, Service, ServicePort
+from meshlab.minicluster.mesh.routing import MESH_GATEWAY, Destination, RouteTable
+from meshlab.minicluster.mesh.scope import Scope
+
+DEFAULT_PORT = 80
+MESH = frozenset({MESH_GATEWAY})
+
+
+def http_proxy_routes(scope: Scope, ports: Callable[[int], int]) -> Obj:
+    """The route configuration of the outbound listener for clients of that scope."""
+    hosts: list[Obj] = []
+    taken: set[str] = set()
+    for service in scope.services.values():
+        for port in service.ports:
+            if port.protocol is Protocol.UDP:
+                continue
+            _append(hosts, taken, _service_host(scope, service, port))
+    for pattern, table in sorted(scope.mesh_tables.items()):
+        # A host that no service has is routed on port 80 only.
+        if pattern not in scope.services and table.http and pattern != "*":
+            listening = Listening(scope, MESH, DEFAULT_PORT)
+            routes = table_routes(table, listening)
+            if routes:
+                domains = [pattern, f"{pattern}:{DEFAULT_PORT}"]
+                _append(hosts, taken, _virtual_host(f"{pattern}:{DEFAULT_PORT}", domains, routes))
+    hosts.append(_last_host(scope, ports))
+    return {
+        "name": HTTP_PROXY,
+        "validate_clusters": False,
+        "max_direct_response_body_size_bytes": 1048576,
+        "virtual_hosts": hosts,
+    }
+
+
+def _append(hosts: list[Obj], taken: set[str], host: Obj) -> None:
+    """Add a virtual host without the domains that an earlier one has: Envoy refuses duplicates."""
+    host["domains"] = [domain for domain in dict.fromkeys(host["domains"]) if domain not in taken]
+    if host["domains"]:
+        taken.update(host["domains"])
+        hosts.append(host)
+
+
+def _virtual_host(name: str, domains: Sequence[str], routes: Sequence[Obj]) -> Obj:
+    return {
+        "name": name,
+        "domains": list(domains),
+        "routes": list(routes),
+        "include_request_attempt_count": True,
+    }
+
+
+def _service_host(scope: Scope, service: Service, port: ServicePort) -> Obj:
+    listening = Listening(scope, MESH, port.number)
+    table = scope.mesh_table(service.host)
+    name = f"{service.host}:{port.number}"
+    destination = Destination(service.host, "", port.number)
+    if table is not None and table.http and (port.protocol.is_http or port.protocol is Protocol.AUTO):
+        # None of them may apply to this client and port; then requests get 404, not the service.
+        routes = table_routes(table, listening)
+    else:
+        routes = [default_route(destination, listening, f"{name}/*")]
+    return _virtual_host(
+        name,
+        _with_port(service_names(service, scope), port.number),
+        [
+            tunnel_route(_tunnel_target(table, service, port, listening)),
+            *routes,
+        ],
+    )
+
+
+def _tunnel_target(table: RouteTable | None, service: Service, port: ServicePort, listening: Listening) -> Obj:
+    """Where the bytes of a CONNECT tunnel go: HTTP back to the route table, other protocols straight to the service."""
+    if port.protocol.is_http:
+        return {"cluster": TUNNEL}
+    clusters = None
+    if table is not None:
+        clusters = l4_clusters(table.tls, listening, service.host) or l4_clusters(table.tcp, listening)
+    return cluster_members(clusters or [(cluster_name("outbound", port.number, "", service.host), 1)])
+
+
+def service_names(service: Service, scope: Scope) -> list[str]:
+    """The names under which clients of a namespace may call a service, the longest first, then its addresses."""
+    names = [service.host]
+    if service.kubernetes:
+        names += [f"{service.host}.", *short_names(service, scope.namespace)]
+        if not service.addresses and service.resolution is Resolution.ENDPOINTS:
+            names += [f"*.{name}" for name in tuple(names)]
+    return [*names, *service.addresses]
+
+
+def short_names(service: Service, namespace: str) -> list[str]:
+    """The search-list forms: the bare name works in the service's own namespace only."""
+    name, owner = service.name, service.namespace
+    longer = [f"{name}.{owner}.svc", f"{name}.{owner}"]
+    return [name, *longer] if owner == namespace else longer
+
+
+def _with_port(names: Sequence[str], port: int) -> list[str]:
+    with_port = [f"{name}:{port}" for name in names]
+    return (
+        [domain for pair in zip(names, with_port, strict=True) for domain in pair]
+        if port == DEFAULT_PORT
+        else with_port
+    )
+
+
+def _last_host(scope: Scope, ports: Callable[[int], int]) -> Obj:
+    """What happens to everything else: forwarded as it is, or refused."""
+    if not scope.allow_unknown_hosts:
+        routes: list[Obj] = [
+            {"name": "block_all", "match": {"connect_matcher": {}}, "direct_response": {"status": 502}},
+            {"name": "block_all", "match": {"prefix": "/"}, "direct_response": {"status": 502}},
+        ]
+        return _virtual_host("block_all", ["*"], routes)
+    lab = _lab_prefix(scope)
+    routes = [*_moved_ports(scope, ports)]
+    if lab:
+        inside = [{"name": ":authority", "string_match": {"prefix": lab}}]
+        routes += [_connect(LAB_PASSTHROUGH, inside), _forward(LAB_PASSTHROUGH, inside)]
+    routes += [_connect(PASSTHROUGH, []), _forward(PASSTHROUGH, [])]
+    return _virtual_host("allow_any", ["*"], routes)
+
+
+def _lab_prefix(scope: Scope) -> str:
+    """What the lab's own addresses begin with, such as ``127.77.``."""
+    address = next((w.ip for w in scope.mesh.workloads if w.ip.startswith("127.")), "")
+    return ".".join(address.split(".")[:2]) + "." if address else ""
+
+
+def _moved_ports(scope: Scope, ports: Callable[[int], int]) -> list[Obj]:
+    """Routes for pod addresses called directly on ports behind which another one is really bound."""
+    declared = {(w.ip, p.number) for w in scope.mesh.workloads if w.ip for p in w.ports}
+    declared |= {(e.address, e.port) for s in scope.services.values() for p in s.ports for e in p.endpoints}
+    found: list[Obj] = []
+    for address, port in sorted(declared):
+        real = ports(port)
+        if real == port or not address.startswith("127."):
+            continue
+        names = [f"{address}:{port}", *([address] if port == DEFAULT_PORT else [])]
+        for name in names:
+            wanted = [{"name": ":authority", "string_match": {"exact": name}}]
+            for route in (_connect(LAB_PASSTHROUGH, wanted), _forward(LAB_PASSTHROUGH, wanted)):
+                route["typed_per_filter_config"] = {FORWARD_PROXY_FILTER: forward_proxy_host(f"{address}:{real}")}
+                found.append(route)
+    return found
+
+
+def _forward(cluster: str, headers: Sequence[Obj]) -> Obj:
+    match: Obj = {"prefix": "/", **({"headers": list(headers)} if headers else {})}
+    return {"name": "allow_any", "match": match, "route": {"cluster": cluster, "timeout": "0s"}}
+
+
+def _connect(cluster: str, headers: Sequence[Obj]) -> Obj:
+    route = tunnel_route({"cluster": cluster})
+    route["name"] = "allow_any"
+    if headers:
+        route["match"]["headers"] = list(headers)
+    return route

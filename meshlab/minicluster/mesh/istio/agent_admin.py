@@ -1,0 +1,51 @@
+"""Requests to Envoy's admin interface, a unix socket in the pod's runtime directory."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from meshlab.minicluster.pod import PodContext
+
+SOCKET_NAME = "admin.sock"
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAnswer:
+    """What Envoy said."""
+
+    status: int
+    body: bytes
+
+
+def admin_socket(pod: PodContext) -> Path:
+    """Where the pod's Envoy listens for its agent."""
+    return Path(pod.runtime_dir, SOCKET_NAME)
+
+
+def admin_request(path: Path, method: str, target: str, *, timeout_s: float = 10) -> AdminAnswer:
+    """Send one request; blocks.
+
+    Args:
+        path: the socket.
+        method: ``GET`` or ``POST``.
+        target: the path with its query; a leading slash may be missing.
+        timeout_s: for each read.
+
+    Raises:
+        OSError: Envoy does not answer.
+    """
+    connection = http.client.HTTPConnection("localhost", timeout=timeout_s)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.sock.settimeout(timeout_s)
+        connection.sock.connect(str(path))
+        connection.request(method, "/" + target.removeprefix("/"))
+        response = connection.getresponse()
+        return AdminAnswer(response.status, response.read())
+    except http.client.HTTPException as error:
+        raise ConnectionError(f"Envoy's answer is cut short: {error!r}") from error
+    finally:
+        connection.close()

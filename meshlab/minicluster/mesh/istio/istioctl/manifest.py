@@ -1,0 +1,43 @@
+"""``istioctl manifest generate``: print what ``install`` would apply; no cluster needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from meshlab.minicluster.mesh.istio.istioctl import VERSION
+from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError
+from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser
+from meshlab.minicluster.mesh.istio.istioctl.install import add_spec_flags, read_spec
+from meshlab.minicluster.mesh.istio.manifests.options import OptionsError
+from meshlab.minicluster.mesh.istio.manifests.render import render
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run ``manifest <subcommand>``."""
+    command, *rest = argv or [""]
+    if command in ("-h", "--help"):
+        rest = [command]
+    elif command != "generate":
+        raise CommandError(
+            f'unknown command "{command}" for "istioctl manifest"',
+            hint="there is  istioctl manifest generate [--set profile=...] [-f FILE]",
+            exit_code=EXIT_USAGE,
+        )
+    parser = CommandParser("manifest generate", "Print the manifests of an installation.")
+    add_spec_flags(parser)
+    parser.add_argument("--component", action="append", default=[], help="only these components")
+    arguments = parser.parse(rest)
+    spec = read_spec(arguments.settings, arguments.files, arguments.revision, arguments.manifests)
+    try:
+        components = render(spec, version=VERSION)
+    except OptionsError as error:
+        raise CommandError(str(error)) from error
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    for component in components:
+        if arguments.component and component.name not in arguments.component:
+            continue
+        for obj in component.objects:
+            print(yaml.dump(obj, Dumper=dumper, sort_keys=False, allow_unicode=True), end="---\n")
+    return 0

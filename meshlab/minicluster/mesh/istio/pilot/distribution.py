@@ -1,0 +1,199 @@
+"""From a change in the cluster to configuration in every proxy: translate once, build for each, push.
+
+Changes are gathered for a few milliseconds first, so that a manifest with ten objects is one push. A proxy that
+connects is served at once out of the model that is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.ca import CertificateAuthority
+from meshlab.minicluster.mesh.envoy import build
+from meshlab.minicluster.mesh.istio.pilot.secrets import (
+    KUBERNETES,
+    WorkloadCertificates,
+    credential_secret,
+    file_secret,
+    requested_names,
+    workload_secrets,
+)
+from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
+from meshlab.minicluster.mesh.istio.reading import Problem
+from meshlab.minicluster.mesh.istio.translate import Translation, translate
+from meshlab.minicluster.mesh.model import ProxyNode
+from meshlab.minicluster.mesh.xds import ProxyConnection, ResourceCache
+from meshlab.minicluster.mesh.xds.resources import CLUSTER, LISTENER, SECRET
+from meshlab.minicluster.network.addresses import hidden_address
+
+logger = logging.getLogger(__name__)
+
+QUIET_S = 0.01
+"""A push begins when nothing has changed for so long ..."""
+LONGEST_WAIT_S = 0.05
+"""... or at the latest so long after the first change (upstream: PILOT_DEBOUNCE_MAX)."""
+MINIMUM_ROTATION_S = 1.0
+
+
+class Distributor:
+    """Keeps every connected proxy up to date; run `run` in a task.
+
+    Args:
+        watch: the cluster as istiod sees it.
+        authority: signs the proxies' certificates.
+        ports: the real port behind a nominal one.
+        certificate_ttl: how long a workload certificate lives.
+    """
+
+    def __init__(
+        self,
+        watch: ClusterWatch,
+        authority: CertificateAuthority,
+        ports: Callable[[int], int],
+        certificate_ttl: dt.timedelta | None = None,
+    ) -> None:
+        self._watch = watch
+        self._authority = authority
+        self._ports = ports
+        self._certificates = WorkloadCertificates(authority, lambda: self._trust_domain, certificate_ttl)
+        self._cache = ResourceCache()
+        self._translation: Translation | None = None
+        self._connections: set[ProxyConnection] = set()
+        self._newcomers: set[ProxyConnection] = set()
+        self._wake = asyncio.Event()
+        self._changed_at: float | None = None
+        self._last_change = 0.0
+        self.pushes = 0
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What was wrong with the resources of the last push."""
+        return self._translation.problems if self._translation else ()
+
+    @property
+    def _trust_domain(self) -> str:
+        return self._translation.model.settings.trust_domain if self._translation else "cluster.local"
+
+    def changed(self) -> None:
+        """Something that proxies may need to know has changed."""
+        if self._changed_at is None:
+            self._changed_at = time.monotonic()
+        self._last_change = time.monotonic()
+        self._wake.set()
+
+    def connected(self, connection: ProxyConnection) -> None:
+        """A proxy opened a stream."""
+        self._connections.add(connection)
+        self._newcomers.add(connection)
+        self._wake.set()
+
+    def disconnected(self, connection: ProxyConnection) -> None:
+        """A proxy's stream ended."""
+        self._connections.discard(connection)
+        self._newcomers.discard(connection)
+
+    async def run(self) -> None:
+        """Push until cancelled; begin only once the watch has seen everything."""
+        self.changed()
+        while True:
+            await self._wait()
+            self._wake.clear()
+            try:
+                if self._changed_at is not None:
+                    await self._gather()
+                    self._changed_at = None
+                    self._translation = translate(self._watch.snapshot())
+                    await self._push(set(self._connections))
+                else:
+                    await self._push(set(self._newcomers))
+            except Exception:
+                logger.exception("a push failed")
+
+    async def _wait(self) -> None:
+        """Until something happened, or a certificate has to be replaced."""
+        due = self._certificates.next_rotation()
+        timeout = None
+        if due is not None:
+            timeout = max((due - dt.datetime.now(dt.UTC)).total_seconds(), MINIMUM_ROTATION_S)
+        try:
+            await asyncio.wait_for(self._wake.wait(), timeout)
+        except TimeoutError:
+            logger.info("workload certificates are due, rotating")
+            self.changed()
+
+    async def _gather(self) -> None:
+        first = self._changed_at or time.monotonic()
+        remaining = QUIET_S
+        while remaining > 0:
+            await asyncio.sleep(remaining)
+            now = time.monotonic()
+            remaining = min(self._last_change + QUIET_S, first + LONGEST_WAIT_S) - now
+
+    async def _push(self, connections: set[ProxyConnection]) -> None:
+        if self._translation is None:
+            return
+        self.pushes += 1
+        for connection in connections:
+            if connection not in self._connections:
+                continue
+            node = self._proxy_node(connection)
+            if node is None:
+                # Its pod is not in the cache yet; the watch event that brings it pushes again.
+                continue
+            self._newcomers.discard(connection)
+            try:
+                resources = self._build(self._translation, node)
+            except Exception:
+                logger.exception("configuration for %s failed", connection.node_id)
+                continue
+            await asyncio.sleep(0)
+            packed = await self._cache.pack_all(resources)
+            if packed.invalid != connection.invalid:
+                for (type_url, name), reason in packed.invalid.items():
+                    logger.error("%s: %s %s is invalid: %s", connection.node_id, type_url, name, reason)
+            connection.update(packed)
+        identities = {(c.identity.namespace, c.identity.service_account) for c in self._connections}
+        self._certificates.retain(identities)
+
+    def _proxy_node(self, connection: ProxyConnection) -> ProxyNode | None:
+        identity = connection.identity
+        kind, ip, qualified_name, _ = connection.node_id.split("~")
+        pod_name = identity.pod or qualified_name.partition(".")[0]
+        pod = self._watch.pods.get(pod_name, identity.namespace)
+        pod_ip = ((pod or {}).get("status") or {}).get("podIP") or ""
+        if pod is None or pod_ip != ip:
+            return None
+        return ProxyNode(
+            id=connection.node_id,
+            type="router" if kind == "router" else "sidecar",
+            namespace=identity.namespace,
+            pod=pod_name,
+            ip=pod_ip,
+            hidden_ip=hidden_address(pod_ip),
+            service_account=identity.service_account,
+            labels=pod["metadata"].get("labels") or {},
+            trust_domain=self._trust_domain,
+        )
+
+    def _build(self, translation: Translation, node: ProxyNode) -> Mapping[str, Mapping[str, Obj]]:
+        built = build(translation.model, node, self._ports)
+        pair = self._certificates.get(node.namespace, node.service_account)
+        secrets = workload_secrets(pair, self._authority.root_pem)
+        for name in requested_names(built.get(LISTENER, {}), built.get(CLUSTER, {})):
+            secret = self._secret(name, node)
+            if secret is not None:
+                secrets[name] = secret
+        return {**built, SECRET: {**built.get(SECRET, {}), **secrets}}
+
+    def _secret(self, name: str, node: ProxyNode) -> Obj | None:
+        if not name.startswith(KUBERNETES):
+            return file_secret(name)
+        if node.type != "router":
+            return None
+        informer = self._watch.secrets(node.namespace)
+        return credential_secret(name, lambda secret: informer.get(secret, node.namespace))

@@ -1,0 +1,65 @@
+"""The command line and environment of ``pilot-discovery``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from meshlab.minicluster.mesh.istio.inject_decision import DEFAULT_REVISION
+
+VERSION = "1.31.0-meshlab"
+
+XDS_PORT = 15012
+MONITORING_PORT = 15014
+WEBHOOK_PORT = 15017
+HTTP_PORT = 8080
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What istiod was told. Ports are nominal; the lab's port map says what is really bound."""
+
+    namespace: str
+    revision: str = DEFAULT_REVISION
+    cluster_id: str = "Kubernetes"
+    http_port: int = HTTP_PORT
+    monitoring_port: int = MONITORING_PORT
+    webhook_port: int = WEBHOOK_PORT
+    xds_port: int = XDS_PORT
+
+    @property
+    def suffix(self) -> str:
+        """What a revision adds to the names of istiod's own objects."""
+        return "" if self.revision == DEFAULT_REVISION else f"-{self.revision}"
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str], *, namespace: str) -> Options:
+    """Read the flags of ``pilot-discovery discovery``; flags that mean nothing here are accepted, as scripts pass them.
+
+    Args:
+        arguments: what follows the word ``discovery``.
+        environment: the container's environment.
+        namespace: the pod's namespace.
+    """
+    parser = argparse.ArgumentParser(prog="pilot-discovery discovery", add_help=False, allow_abbrev=False)
+    parser.add_argument("--httpAddr", default=f":{HTTP_PORT}")
+    parser.add_argument("--httpsAddr", default=f":{WEBHOOK_PORT}")
+    parser.add_argument("--secureGRPCAddr", default=f":{XDS_PORT}")
+    parser.add_argument("--monitoringAddr", default=f":{MONITORING_PORT}")
+    parser.add_argument("--namespace", "-n", default=environment.get("POD_NAMESPACE") or namespace)
+    known, _ = parser.parse_known_args(list(arguments))
+    return Options(
+        namespace=known.namespace,
+        revision=environment.get("REVISION") or DEFAULT_REVISION,
+        cluster_id=environment.get("CLUSTER_ID") or "Kubernetes",
+        http_port=_port(known.httpAddr, HTTP_PORT),
+        monitoring_port=_port(known.monitoringAddr, MONITORING_PORT),
+        webhook_port=_port(known.httpsAddr, WEBHOOK_PORT),
+        xds_port=_port(known.secureGRPCAddr, XDS_PORT),
+    )
+
+
+def _port(address: str, default: int) -> int:
+    _, _, port = address.rpartition(":")
+    return int(port) if port.isdecimal() else default

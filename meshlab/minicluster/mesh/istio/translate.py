@@ -1,0 +1,205 @@
+"""Everything istiod watches, as one neutral `Mesh`: the translator's front door.
+
+A pure function of plain Kubernetes objects. It never raises on a learner's input: what is not understood is left out
+and reported as a `Problem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.hostnames import is_address
+from meshlab.minicluster.mesh.istio.authorizationpolicy import translate_authorization_policy
+from meshlab.minicluster.mesh.istio.destinationrule import locality_policy, translate_destination_rules
+from meshlab.minicluster.mesh.istio.gateway import translate_gateway
+from meshlab.minicluster.mesh.istio.hosts import resolve_host
+from meshlab.minicluster.mesh.istio.peerauthentication import (
+    translate_peer_authentication,
+    translate_request_authentication,
+)
+from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, seconds, text
+from meshlab.minicluster.mesh.istio.serviceentry import translate_service_entries
+from meshlab.minicluster.mesh.istio.services import translate_services
+from meshlab.minicluster.mesh.istio.sidecar import translate_sidecar
+from meshlab.minicluster.mesh.istio.virtualservice import translate_virtual_service
+from meshlab.minicluster.mesh.istio.workloads import node_localities, translate_workload
+from meshlab.minicluster.mesh.model import ConfigRef, Mesh, Resolution, Service, Settings, Workload
+from meshlab.minicluster.mesh.routing import HttpRoute, L4Route
+
+T = TypeVar("T")
+
+NETWORKING = "networking.istio.io"
+SECURITY = "security.istio.io"
+
+WATCHED = (
+    "services",
+    "endpointslices.discovery.k8s.io",
+    "pods",
+    "nodes",
+    "namespaces",
+    f"virtualservices.{NETWORKING}",
+    f"destinationrules.{NETWORKING}",
+    f"gateways.{NETWORKING}",
+    f"serviceentries.{NETWORKING}",
+    f"workloadentries.{NETWORKING}",
+    f"sidecars.{NETWORKING}",
+    f"peerauthentications.{SECURITY}",
+    f"requestauthentications.{SECURITY}",
+    f"authorizationpolicies.{SECURITY}",
+)
+"""The keys of `IstioSnapshot.objects` that are read; a missing one means: none."""
+
+
+@dataclass
+class IstioSnapshot:
+    """The Kubernetes objects at one moment, by ``plural.group``."""
+
+    objects: Mapping[str, Sequence[Obj]]
+    mesh_config: Obj = field(default_factory=dict)
+    """Istio's MeshConfig: the parsed ``mesh`` key of ConfigMap ``istio``."""
+    root_namespace: str = "istio-system"
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """The model, and what was wrong with the resources it came from."""
+
+    model: Mesh
+    problems: tuple[Problem, ...]
+
+
+def translate(snapshot: IstioSnapshot) -> Translation:
+    """Translate a snapshot. Order of objects in the snapshot does not matter."""
+    problems = Problems()
+    settings = _settings(snapshot)
+    root, domain = settings.root_namespace, settings.domain
+
+    def listed(key: str) -> list[Obj]:
+        found = [obj for obj in snapshot.objects.get(key, ()) if isinstance(obj, dict)]
+        return sorted(found, key=_age)
+
+    def each(key: str, translator: Callable[[Obj, ConfigRef], Iterable[T]]) -> tuple[T, ...]:
+        return tuple(item for obj in listed(key) for item in problems.guard(obj, translator))
+
+    nodes = node_localities(listed("nodes"))
+
+    def workload(obj: Obj, _: ConfigRef) -> list[Workload]:
+        found = translate_workload(obj, nodes)
+        return [found] if found else []
+
+    workloads = each("pods", workload)
+    services = translate_services(
+        listed("services"), listed("endpointslices.discovery.k8s.io"), workloads, domain, problems
+    )
+    services += translate_service_entries(
+        listed(f"serviceentries.{NETWORKING}"), listed(f"workloadentries.{NETWORKING}"), workloads, problems
+    )
+    locality = snapshot.mesh_config.get("localityLbSetting")
+    policies = translate_destination_rules(
+        listed(f"destinationrules.{NETWORKING}"),
+        domain,
+        locality_policy(locality) if isinstance(locality, dict) else None,
+        problems,
+    )
+    model = Mesh(
+        settings=settings,
+        services=tuple(_with_lab_addresses(services)),
+        workloads=workloads,
+        route_tables=each(
+            f"virtualservices.{NETWORKING}",
+            lambda obj, ref: translate_virtual_service(obj, ref, problems, domain),
+        ),
+        service_policies=tuple(policies),
+        mtls_policies=each(
+            f"peerauthentications.{SECURITY}", lambda obj, ref: translate_peer_authentication(obj, ref, root, problems)
+        ),
+        gateways=each(f"gateways.{NETWORKING}", lambda obj, ref: translate_gateway(obj, ref, problems)),
+        authorization=each(
+            f"authorizationpolicies.{SECURITY}",
+            lambda obj, ref: translate_authorization_policy(obj, ref, root, settings.trust_domain, problems),
+        ),
+        jwt_policies=each(
+            f"requestauthentications.{SECURITY}", lambda obj, ref: translate_request_authentication(obj, ref, root)
+        ),
+        egress_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root)),
+    )
+    _check_destinations(model, problems)
+    return Translation(model, tuple(problems.found))
+
+
+def _age(obj: Obj) -> tuple[str, str, str]:
+    metadata = mapping(obj.get("metadata"))
+    return (
+        text(metadata.get("creationTimestamp")),
+        text(metadata.get("name")),
+        text(metadata.get("namespace")),
+    )
+
+
+def _settings(snapshot: IstioSnapshot) -> Settings:
+    config = mapping(snapshot.mesh_config)
+    auto_mtls = boolean(config.get("enableAutoMtls"))
+    mode = text(mapping(config.get("outboundTrafficPolicy")).get("mode")) or "ALLOW_ANY"
+    timeout = seconds(config.get("connectTimeout"))
+    return Settings(
+        trust_domain=text(config.get("trustDomain")) or "cluster.local",
+        root_namespace=text(config.get("rootNamespace")) or snapshot.root_namespace,
+        auto_mtls=auto_mtls is not False,
+        allow_unknown_hosts=mode == "ALLOW_ANY",
+        access_log_path=text(config.get("accessLogFile")),
+        access_log_format=text(config.get("accessLogFormat")),
+        access_log_json=config.get("accessLogEncoding") == "JSON",
+        connect_timeout_s=timeout if timeout is not None and timeout > 0 else 10.0,
+    )
+
+
+def _with_lab_addresses(services: Sequence[Service]) -> Iterable[Service]:
+    """DNS endpoints that name a service of the cluster become that service's virtual address.
+
+    The proxy's own resolver asks the host's DNS, which knows nothing of the cluster's names.
+    """
+    addresses = {service.host: service.addresses[0] for service in services if service.addresses}
+    for service in services:
+        if service.resolution is not Resolution.DNS:
+            yield service
+            continue
+        names = [endpoint.address for port in service.ports for endpoint in port.endpoints]
+        known = {name: _address(name, addresses) for name in names}
+        if names and all(known.values()):
+            ports = tuple(
+                replace(port, endpoints=tuple(replace(e, address=known[e.address] or "") for e in port.endpoints))
+                for port in service.ports
+            )
+            yield replace(service, ports=ports, resolution=Resolution.ENDPOINTS)
+        else:
+            yield service
+
+
+def _address(name: str, addresses: Mapping[str, str]) -> str | None:
+    if is_address(name):
+        return name
+    host = name.lower().rstrip(".")
+    return addresses.get(host) or addresses.get(f"{host}.cluster.local" if host.endswith(".svc") else "")
+
+
+def _check_destinations(model: Mesh, problems: Problems) -> None:
+    """Note destinations that can only answer 503, as they name an unknown host or an undefined subset."""
+    subsets: dict[str, set[str]] = {}
+    for policy in model.service_policies:
+        subsets.setdefault(policy.host, set()).update(subset.name for subset in policy.subsets)
+    wildcards = [service.host for service in model.services if service.host.startswith("*")]
+    for table in model.route_tables:
+        routes: list[HttpRoute | L4Route] = [*table.http, *table.tcp, *table.tls]
+        wanted = dict.fromkeys((s.destination.host, s.destination.subset) for route in routes for s in route.splits)
+        for host, subset in wanted:
+            if host not in model.services_by_host and not any(host.endswith(w[1:]) for w in wildcards):
+                problems.add("virtualservice.destination", table.ref, f"{table.ref}: no service has the host {host}")
+            elif subset and subset not in subsets.get(resolve_host(host, table.namespace), ()):
+                problems.add(
+                    "virtualservice.subset",
+                    table.ref,
+                    f"{table.ref}: no DestinationRule defines {host} subset {subset}",
+                )

@@ -1,0 +1,273 @@
+"""How requests travel, mesh-neutral: route tables, matches, actions, and the gateways that let traffic in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from meshlab.minicluster.mesh.model import ConfigRef, Protocol
+
+MESH_GATEWAY = "mesh"
+"""The reserved gateway name that means: every sidecar."""
+
+
+@dataclass(frozen=True, slots=True)
+class StringMatch:
+    """A condition on a string."""
+
+    kind: Literal["exact", "prefix", "suffix", "regex", "present"]
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpMatch:
+    """One alternative of a route's conditions: all that is set must hold."""
+
+    name: str = ""
+    uri: StringMatch | None = None
+    ignore_uri_case: bool = False
+    scheme: StringMatch | None = None
+    method: StringMatch | None = None
+    authority: StringMatch | None = None
+    headers: tuple[tuple[str, StringMatch], ...] = ()
+    without_headers: tuple[tuple[str, StringMatch], ...] = ()
+    query_params: tuple[tuple[str, StringMatch], ...] = ()
+    port: int | None = None
+    source_labels: Mapping[str, str] = field(default_factory=dict)
+    source_namespace: str = ""
+    gateways: tuple[str, ...] = ()
+
+    @property
+    def is_catch_all(self) -> bool:
+        """Whether every request that gets here matches (source conditions and port are decided beforehand)."""
+        return not (
+            self.scheme
+            or self.method
+            or self.authority
+            or self.headers
+            or self.without_headers
+            or self.query_params
+            or (self.uri is not None and (self.uri.kind, self.uri.value) not in (("prefix", "/"), ("regex", ".*")))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a request goes."""
+
+    host: str
+    subset: str = ""
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderOperations:
+    """Changes to headers, in this order: remove, set, add."""
+
+    add: tuple[tuple[str, str], ...] = ()
+    set: tuple[tuple[str, str], ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """Changes to a request's and to its response's headers."""
+
+    request: HeaderOperations = HeaderOperations()
+    response: HeaderOperations = HeaderOperations()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One share of a route's traffic."""
+
+    destination: Destination
+    weight: int = 0
+    headers: Headers = Headers()
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """What becomes of path and host before the request is forwarded."""
+
+    uri: str = ""
+    authority: str = ""
+    regex: str = ""
+    """With ``substitution``: instead of ``uri``."""
+    substitution: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Answer with a redirection."""
+
+    uri: str = ""
+    authority: str = ""
+    scheme: str = ""
+    port: int | None = None
+    derive_port: str = ""
+    code: int = 301
+
+
+@dataclass(frozen=True, slots=True)
+class DirectResponse:
+    """Answer at once."""
+
+    status: int
+    body: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When and how often a failed request is tried again."""
+
+    attempts: int
+    """Retries after the first try; 0 switches retries off."""
+    per_try_timeout_s: float | None = None
+    retry_on: tuple[str, ...] = ()
+    """Conditions of the proxy's vocabulary; empty: the mesh's default."""
+    status_codes: tuple[int, ...] = ()
+    remote_localities: bool = False
+    ignore_previous_hosts: bool = True
+    back_off_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Faults put in on purpose. Shares are percentages, 0 to 100."""
+
+    delay_s: float | None = None
+    delay_percent: float = 0.0
+    abort_status: int | None = None
+    abort_grpc_status: str = ""
+    abort_percent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """A copy of the traffic whose answers nobody waits for."""
+
+    destination: Destination
+    percent: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """Cross-origin resource sharing."""
+
+    origins: tuple[StringMatch, ...] = ()
+    methods: tuple[str, ...] = ()
+    allow_headers: tuple[str, ...] = ()
+    expose_headers: tuple[str, ...] = ()
+    max_age_s: float | None = None
+    credentials: bool | None = None
+    forward_unmatched_preflights: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRoute:
+    """One entry of a route table: the first whose match holds decides."""
+
+    name: str = ""
+    matches: tuple[HttpMatch, ...] = ()
+    """Alternatives; empty: every request."""
+    splits: tuple[Split, ...] = ()
+    redirect: Redirect | None = None
+    direct_response: DirectResponse | None = None
+    rewrite: Rewrite | None = None
+    timeout_s: float | None = None
+    retry: Retry | None = None
+    """None: the mesh's default."""
+    fault: Fault | None = None
+    mirrors: tuple[Mirror, ...] = ()
+    cors: Cors | None = None
+    headers: Headers = Headers()
+
+
+@dataclass(frozen=True, slots=True)
+class L4Match:
+    """Conditions on a connection."""
+
+    sni_hosts: tuple[str, ...] = ()
+    port: int | None = None
+    source_labels: Mapping[str, str] = field(default_factory=dict)
+    source_namespace: str = ""
+    gateways: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class L4Route:
+    """Where connections go."""
+
+    matches: tuple[L4Match, ...] = ()
+    splits: tuple[Split, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """Routes for some hosts (Istio: a VirtualService)."""
+
+    hosts: tuple[str, ...]
+    gateways: tuple[str, ...]
+    """``mesh`` or ``namespace/name``."""
+    namespace: str
+    export_to: frozenset[str]
+    ref: ConfigRef
+    http: tuple[HttpRoute, ...] = ()
+    tcp: tuple[L4Route, ...] = ()
+    tls: tuple[L4Route, ...] = ()
+    created: str = ""
+
+    @property
+    def age(self) -> tuple[str, str, str]:
+        """The key by which the oldest comes first."""
+        return (self.created, self.ref.name, self.ref.namespace)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """How a gateway's server ends (or passes on) TLS."""
+
+    mode: Literal["NONE", "SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "PASSTHROUGH", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL"]
+    credential: str = ""
+    """Name of a secret with the server's certificate."""
+    certificate_file: str = ""
+    key_file: str = ""
+    ca_file: str = ""
+    subject_alt_names: tuple[str, ...] = ()
+    https_redirect: bool = False
+    minimum_version: str = ""
+    maximum_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayServer:
+    """One port of a gateway, for some hosts."""
+
+    port: int
+    port_name: str
+    protocol: Protocol
+    hosts: tuple[tuple[str, str], ...]
+    """(namespace of the route tables or ``*``, host pattern)."""
+    tls: ServerTls
+    name: str = ""
+    target_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """An edge of the mesh: proxies that listen for traffic from outside."""
+
+    namespace: str
+    name: str
+    selector: Mapping[str, str]
+    servers: tuple[GatewayServer, ...]
+    ref: ConfigRef
+    created: str = ""
+
+    @property
+    def key(self) -> str:
+        """How route tables name it."""
+        return f"{self.namespace}/{self.name}"

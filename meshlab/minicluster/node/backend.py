@@ -1,0 +1,197 @@
+"""What the API server's streams reach of the node: logs, exec, attach, port-forward."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from meshlab.minicluster.kubeapi import StatusError
+from meshlab.minicluster.node.container import Container
+from meshlab.minicluster.node.logs import LogOptions, parse_time, read
+from meshlab.minicluster.node.podworker import PodWorker
+from meshlab.minicluster.node.runtime import Command, Instance, RunError
+from meshlab.minicluster.node.streams import OutputQueue
+
+ATTACH_LIMIT_BYTES = 2**20
+
+
+class Attachment:
+    """A client that joined a container's main program; an `ExecSession` of the streams.
+
+    A client that does not read must not stop the program: it is cut off instead.
+    """
+
+    def __init__(self, instance: Instance, *, stdin: bool, stdin_once: bool) -> None:
+        self._instance = instance
+        self._stdin = stdin
+        self._stdin_once = stdin_once
+        self._queue = OutputQueue(high=ATTACH_LIMIT_BYTES, on_full=self._cut)
+        instance.listeners.add(self._queue)
+        if instance.process.exited.done():
+            self._queue.end()
+
+    async def read(self) -> tuple[int, bytes] | None:
+        return await self._queue.get()
+
+    async def write(self, data: bytes) -> None:
+        if self._stdin:
+            await self._instance.streams.write(data)
+
+    async def close_stdin(self) -> None:
+        if self._stdin and self._stdin_once:
+            await self._instance.streams.close_stdin()
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._instance.streams.resize(columns, rows)
+
+    async def wait(self) -> int:
+        # The program's exit code is in the pod's status; an attachment that ends with it has succeeded.
+        await self._instance.process.wait()
+        return 0
+
+    async def close(self) -> None:
+        self._instance.listeners.discard(self._queue)
+        self._queue.end()
+        await self.close_stdin()
+
+    def _cut(self) -> None:
+        self._instance.listeners.discard(self._queue)
+        self._queue.end()
+
+
+class Backend:
+    """Implements `PodBackend` for the pods of a node.
+
+    Args:
+        workers: the node's pods by uid.
+    """
+
+    def __init__(self, workers: Mapping[str, PodWorker]) -> None:
+        self._workers = workers
+
+    async def logs(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        follow: bool,
+        previous: bool,
+        since_s: float | None,
+        since_time: str | None,
+        tail_lines: int | None,
+        timestamps: bool,
+        limit_bytes: int | None,
+    ) -> AsyncIterator[bytes]:
+        """See `PodBackend.logs`."""
+        worker = self._worker(namespace, pod)
+        found = self._container(worker, container)
+        since = time.time() - since_s if since_s is not None else None
+        if since_time:
+            try:
+                since = parse_time(since_time)
+            except ValueError as error:
+                raise StatusError(400, "BadRequest", f"invalid sinceTime: {error}") from error
+        options = LogOptions(
+            follow=follow, since=since, tail_lines=tail_lines, timestamps=timestamps, limit_bytes=limit_bytes
+        )
+        record = found.record
+        path = self._log(worker, record.name, record.restart_count)
+        writer = found.instance.log if found.instance is not None and found.instance.config.log == path else None
+        if not path.exists() and not previous:
+            # In the back-off of a crash loop, what was is what there is to read.
+            path = self._log(worker, record.name, record.restart_count - 1)
+            writer = None
+            if not path.exists():
+                raise self._waiting(found)
+        elif previous:
+            path = self._log(worker, record.name, record.restart_count - 1)
+            writer = None
+            if record.restart_count == 0 or not path.exists():
+                message = f'previous terminated container "{record.name}" in pod "{pod}" not found'
+                raise StatusError(400, "BadRequest", message)
+        async for chunk in read(path, options, writer):
+            yield chunk
+
+    async def exec(
+        self, namespace: str, pod: str, container: str, command: list[str], *, tty: bool, stdin: bool
+    ) -> Command:
+        """See `PodBackend.exec`."""
+        worker = self._worker(namespace, pod)
+        found = self._container(worker, container)
+        instance = self._running(worker, found)
+        if not command:
+            raise StatusError(400, "BadRequest", "you must specify at least one command for the container")
+        try:
+            return await worker.runtime.execute(instance, command, tty=tty, stdin=stdin)
+        except RunError as error:
+            raise _internal(f"error executing command in container: {error}") from error
+
+    async def attach(self, namespace: str, pod: str, container: str, *, tty: bool, stdin: bool) -> Attachment:
+        """See `PodBackend.attach`."""
+        worker = self._worker(namespace, pod)
+        found = self._container(worker, container)
+        instance = self._running(worker, found)
+        spec = found.record.spec
+        return Attachment(instance, stdin=stdin and bool(spec.get("stdin")), stdin_once=bool(spec.get("stdinOnce")))
+
+    async def open_port(self, namespace: str, pod: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """See `PodBackend.open_port`."""
+        worker = self._worker(namespace, pod)
+        network = worker.network
+        if network is None or worker.record.finished:
+            raise _internal(f"unable to do port forwarding: pod {pod} is not running")
+        real = network.ports.real(port)
+        try:
+            return await asyncio.open_connection(network.app_ip, real)
+        except OSError:
+            if network.app_ip == network.pod_ip:
+                raise
+            # Nothing of the application's: one of the sidecar's own ports, which it serves on the pod IP.
+            return await asyncio.open_connection(network.pod_ip, real)
+
+    def _worker(self, namespace: str, pod: str) -> PodWorker:
+        for worker in self._workers.values():
+            if (worker.namespace, worker.name) == (namespace, pod):
+                return worker
+        raise StatusError(404, "NotFound", f'pods "{pod}" not found', {"name": pod, "kind": "pods"})
+
+    @staticmethod
+    def _container(worker: PodWorker, name: str) -> Container:
+        if not name:
+            name = next(record.name for record in worker.record.of_kind("app"))
+        container = worker.containers.get(name)
+        if container is None:
+            raise StatusError(400, "BadRequest", f"container {name} is not valid for pod {worker.name}")
+        return container
+
+    def _running(self, worker: PodWorker, container: Container) -> Instance:
+        if container.running and container.instance is not None:
+            return container.instance
+        if container.instance is None:
+            raise self._waiting(container, worker)
+        raise _internal(f'error executing command in container: container not found ("{container.record.name}")')
+
+    @staticmethod
+    def _waiting(container: Container, worker: PodWorker | None = None) -> StatusError:
+        record = container.record
+        pod = container.host.pod["metadata"]["name"]
+        state = record.state.get("waiting") or {}
+        reason = state.get("reason") or "ContainerCreating"
+        words = f'container "{record.name}" in pod "{pod}" is waiting to start: '
+        if reason in ("ErrImagePull", "ImagePullBackOff"):
+            words += "trying and failing to pull image" if reason == "ErrImagePull" else "image can't be pulled"
+        else:
+            words += reason
+        del worker
+        return StatusError(400, "BadRequest", words)
+
+    @staticmethod
+    def _log(worker: PodWorker, container: str, number: int) -> Path:
+        return worker.runtime.pod_dir(worker.uid) / container / f"{number}.log"
+
+
+def _internal(words: str) -> StatusError:
+    return StatusError(500, "InternalError", f"Internal error occurred: {words}", {"causes": [{"message": words}]})
