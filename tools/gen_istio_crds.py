@@ -120,7 +120,21 @@ STORED = {"Telemetry": "v1alpha1"}
 """The stored version where it is not the first one of the table."""
 
 DURATIONS = frozenset(
-    ["timeout", "perTryTimeout", "backoff", "maxAge", "fixedDelay", "connectTimeout", "idleTimeout", "maxConnectionDuration", "interval", "time", "baseEjectionTime", "warmupDurationSecs", "duration"]
+    [
+        "timeout",
+        "perTryTimeout",
+        "backoff",
+        "maxAge",
+        "fixedDelay",
+        "connectTimeout",
+        "idleTimeout",
+        "maxConnectionDuration",
+        "interval",
+        "time",
+        "baseEjectionTime",
+        "warmupDurationSecs",
+        "duration",
+    ]
 )
 """String fields that hold a duration and get upstream's CEL rule."""
 DURATION_RULE = {"message": "must be a valid duration greater than 1ms", "rule": "duration(self) >= duration('1ms')"}

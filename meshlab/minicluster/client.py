@@ -8,9 +8,10 @@ are the server's ``Status``.
 from __future__ import annotations
 
 import base64
+import contextlib
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -36,6 +37,10 @@ _PATCH_CONTENT_TYPES = {
     "strategic": "application/strategic-merge-patch+json",
     "apply": "application/apply-patch+yaml",
 }
+
+
+class ConnectionLost(aiohttp.ClientConnectionError, ConnectionError):
+    """The server went away in the middle of an answer; an ``OSError``, as every other failure to reach it."""
 
 
 class ConnectionConfigError(Exception):
@@ -125,19 +130,20 @@ class RemoteApi:
         if body is not None:
             headers["Content-Type"] = content_type
             data = orjson.dumps(body)
-        async with self._http.request(
-            method,
-            self.server + path,
-            params=params,
-            data=data,
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=10),
-        ) as response:
-            payload = await response.read()
-            is_json = response.content_type == "application/json"
-            if response.status >= 400:
-                raise _error(response.status, payload, is_json)
-            return orjson.loads(payload) if is_json else payload.decode(errors="replace")
+        with _lost_connections():
+            async with self._http.request(
+                method,
+                self.server + path,
+                params=params,
+                data=data,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=10),
+            ) as response:
+                payload = await response.read()
+        is_json = response.content_type == "application/json"
+        if response.status >= 400:
+            raise _error(response.status, payload, is_json)
+        return orjson.loads(payload) if is_json else payload.decode(errors="replace")
 
     async def get(self, resource: str, name: str, namespace: str | None = None) -> Obj:
         answer: Obj = await self.raw("GET", await self._path(resource, namespace, name))
@@ -182,15 +188,16 @@ class RemoteApi:
             "resourceVersion": resource_version,
         }
         headers = self._connection.headers() | {"Accept": "application/json"}
-        async with self._http.get(self.server + path, params=params, headers=headers) as response:
-            if response.status >= 400:
-                payload = await response.read()
-                raise _error(response.status, payload, response.content_type == "application/json")
-            async for line in _lines(response.content):
-                event = orjson.loads(line)
-                if event["type"] == "ERROR":
-                    raise StatusError.from_status(event["object"])
-                yield WatchEvent(event["type"], event["object"])
+        with _lost_connections():
+            async with self._http.get(self.server + path, params=params, headers=headers) as response:
+                if response.status >= 400:
+                    payload = await response.read()
+                    raise _error(response.status, payload, response.content_type == "application/json")
+                async for line in _lines(response.content):
+                    event = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        raise StatusError.from_status(event["object"])
+                    yield WatchEvent(event["type"], event["object"])
 
     async def create(
         self, resource: str, obj: Obj, namespace: str | None = None, *, subresource: str = "", dry_run: bool = False
@@ -316,6 +323,17 @@ class RemoteApi:
             if group["name"] == name and f"{name}/{version}" in served:
                 return [f"{name}/{version}"]
         return []
+
+
+@contextlib.contextmanager
+def _lost_connections() -> Iterator[None]:
+    """Turn those errors of aiohttp that are no ``OSError`` (the server disconnects, a body is cut short) into one."""
+    try:
+        yield
+    except aiohttp.ClientError as error:
+        if isinstance(error, OSError):
+            raise
+        raise ConnectionLost(str(error) or type(error).__name__) from error
 
 
 def _selector_params(label_selector: str, field_selector: str) -> dict[str, str]:

@@ -266,7 +266,10 @@ class FakeKubeApi:
 
     def _replace(self, resource: str, old: Obj, new: Obj, subresource: str) -> Obj:
         if subresource == "status":
-            new = {**old, "status": new.get("status")}
+            metadata = {**old["metadata"]}
+            if "annotations" in new["metadata"]:  # as upstream, an update of the status may change annotations
+                metadata["annotations"] = new["metadata"]["annotations"]
+            new = {**old, "metadata": metadata, "status": new.get("status")}
         elif subresource != "finalize" and HAS_STATUS.get(resource, True) and "status" in old:
             new = {**new, "status": old["status"]}
         new = copy(new)

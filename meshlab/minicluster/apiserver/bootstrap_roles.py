@@ -1,4 +1,6 @@
-"""The roles and bindings that every cluster has from the start (upstream's ``plugin/pkg/auth/authorizer/rbac/bootstrappolicy``).
+"""The roles and bindings that every cluster has from the start.
+
+They follow upstream's ``plugin/pkg/auth/authorizer/rbac/bootstrappolicy``.
 
 Rows, not code: those that users, the mesh and the controllers of a lab rely on.
 """
@@ -59,8 +61,10 @@ _VIEW = [
             "pods/log",
             "pods/status",
             "replicationcontrollers/status",
-        ]
-        + ["resourcequotas", "resourcequotas/status", "namespaces"],
+            "resourcequotas",
+            "resourcequotas/status",
+            "namespaces",
+        ],
         READ,
     ),
     _rule(["discovery.k8s.io"], ["endpointslices"], READ),

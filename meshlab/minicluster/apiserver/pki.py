@@ -1,6 +1,6 @@
 """The lab's certificate authority: the server's certificate and those of its administrators.
 
-Keys are made once per lab and kept 0600. The server's certificate is made again when its names change or it nears its end.
+Keys are made once per lab and kept 0600. The server's certificate is made again when its names change or it runs out.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from meshlab.minicluster.apiserver.admission import Admission
 from meshlab.minicluster.apiserver.admission.webhooks import HttpCaller, Webhooks
-from meshlab.minicluster.apiserver.app import HttpApi, Parts
+from meshlab.minicluster.apiserver.app import HttpApi
 from meshlab.minicluster.apiserver.authz import Authorizer
 from meshlab.minicluster.apiserver.bootstrap import bootstrap
 from meshlab.minicluster.apiserver.catalog import Catalog
@@ -32,6 +32,7 @@ from meshlab.minicluster.apiserver.strategies.base import Environment, timestamp
 from meshlab.minicluster.apiserver.streams.backend import PodBackend
 from meshlab.minicluster.apiserver.tokens import Tokens
 from meshlab.minicluster.apiserver.users import MASTERS, in_process_user
+from meshlab.minicluster.apiserver.verbs import Parts
 from meshlab.minicluster.kubeapi import Obj, StatusError
 from meshlab.minicluster.network.addresses import LabNetwork, PortMap
 

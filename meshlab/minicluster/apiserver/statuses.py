@@ -40,7 +40,7 @@ def invalid_value(field: str, value: Any, detail: str) -> Problem:
 
 def not_supported(field: str, value: Any, supported: Sequence[str]) -> Problem:
     """A field's value is not one of an enumeration."""
-    choices = ", ".join(_shown(choice) for choice in sorted(supported))
+    choices = ", ".join(_shown(choice) for choice in supported)
     return Problem("FieldValueNotSupported", field, f"Unsupported value: {_shown(value)}: supported values: {choices}")
 
 

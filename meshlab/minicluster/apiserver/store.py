@@ -1,9 +1,9 @@
 """The truth: every object, in memory, under one resourceVersion, and the events that tell of each change.
 
-An object is an immutable snapshot (`Record`) that nobody ever changes in place; a write puts a new one in its stead. The
-bytes that clients receive are made once per record and joined in lists and watches. Keys are kept sorted, so that a page
-of a long list costs what the page holds. Each collection keeps its last events; a watch that comes back later than
-that is told 410 and lists again, as with etcd's compaction.
+An object is an immutable snapshot (`Record`) that nobody ever changes in place; a write puts a new one in its stead.
+The bytes that clients receive are made once per record and joined in lists and watches. Keys are kept sorted, so that
+a page of a long list costs what the page holds. Each collection keeps its last events; a watch that comes back later
+than that is told 410 and lists again, as with etcd's compaction.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ServiceAccount tokens: JWTs bound to a pod, issued by TokenRequest and judged by TokenReview and authentication.
 
-Signed with ES256 by a key of the lab. A token holds as long as the ServiceAccount and the pod (or Secret, or node) it is
-bound to exist with the same uid.
+Signed with ES256 by a key of the lab. A token holds as long as the ServiceAccount and the pod (or Secret, or node) it
+is bound to exist with the same uid.
 """
 
 from __future__ import annotations

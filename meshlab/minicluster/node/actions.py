@@ -153,7 +153,9 @@ class Actions:
         request = b"\x0a" + bytes([len(service)]) + service if service else b""
         options = (("grpc.enable_http_proxy", 0),)
         async with grpc.aio.insecure_channel(f"{ip}:{real}", options=options) as channel:
-            check = channel.unary_unary("/grpc.health.v1.Health/Check")
+            check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+                "/grpc.health.v1.Health/Check", bytes, bytes
+            )
             try:
                 answer: bytes = await check(request, timeout=timeout_s)
             except grpc.aio.AioRpcError as error:

@@ -1,13 +1,12 @@
 """Volume contents that change all at once (upstream's ``AtomicWriter``).
 
-The files live in a directory named by time; ``..data`` is a link to it, and what a program opens are links through ``..data``.
+The files live in a directory named by time; ``..data`` is a link to it, and a program opens links through ``..data``.
 Renaming a new ``..data`` over the old one switches every file in one step.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -34,7 +33,7 @@ def write(volume: Path, payload: Payload) -> bool:
         file.write_bytes(content)
         file.chmod(mode)
     previous = volume / DATA
-    outdated = os.readlink(previous) if previous.is_symlink() else ""
+    outdated = str(previous.readlink()) if previous.is_symlink() else ""
     _link(fresh.name, previous)
     tops = {Path(name).parts[0] for name in payload}
     for top in tops:

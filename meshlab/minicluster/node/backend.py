@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from meshlab.minicluster.kubeapi import StatusError
+from meshlab.minicluster.kubeapi import Obj, StatusError
 from meshlab.minicluster.node.container import Container
-from meshlab.minicluster.node.logs import LogOptions, parse_time, read
+from meshlab.minicluster.node.logs import LogOptions, LogWriter, parse_time, read
 from meshlab.minicluster.node.podworker import PodWorker
 from meshlab.minicluster.node.runtime import Command, Instance, RunError
 from meshlab.minicluster.node.streams import OutputQueue
 
 ATTACH_LIMIT_BYTES = 2**20
+STATUS_FIELDS = ("containerStatuses", "initContainerStatuses")
 
 
 class Attachment:
@@ -66,10 +67,19 @@ class Backend:
 
     Args:
         workers: the node's pods by uid.
+        find_pod: any pod of this node, by namespace and name, as the API has it.
+        log_folder: where the logs of a pod's containers are.
     """
 
-    def __init__(self, workers: Mapping[str, PodWorker]) -> None:
+    def __init__(
+        self,
+        workers: Mapping[str, PodWorker],
+        find_pod: Callable[[str, str], Obj | None],
+        log_folder: Callable[[Obj], Path],
+    ) -> None:
         self._workers = workers
+        self._find_pod = find_pod
+        self._log_folder = log_folder
 
     async def logs(
         self,
@@ -86,8 +96,6 @@ class Backend:
         limit_bytes: int | None,
     ) -> AsyncIterator[bytes]:
         """See `PodBackend.logs`."""
-        worker = self._worker(namespace, pod)
-        found = self._container(worker, container)
         since = time.time() - since_s if since_s is not None else None
         if since_time:
             try:
@@ -97,21 +105,7 @@ class Backend:
         options = LogOptions(
             follow=follow, since=since, tail_lines=tail_lines, timestamps=timestamps, limit_bytes=limit_bytes
         )
-        record = found.record
-        path = self._log(worker, record.name, record.restart_count)
-        writer = found.instance.log if found.instance is not None and found.instance.config.log == path else None
-        if not path.exists() and not previous:
-            # In the back-off of a crash loop, what was is what there is to read.
-            path = self._log(worker, record.name, record.restart_count - 1)
-            writer = None
-            if not path.exists():
-                raise self._waiting(found)
-        elif previous:
-            path = self._log(worker, record.name, record.restart_count - 1)
-            writer = None
-            if record.restart_count == 0 or not path.exists():
-                message = f'previous terminated container "{record.name}" in pod "{pod}" not found'
-                raise StatusError(400, "BadRequest", message)
+        path, writer = self._find_log(namespace, pod, container, previous=previous)
         async for chunk in read(path, options, writer):
             yield chunk
 
@@ -152,6 +146,38 @@ class Backend:
             # Nothing of the application's: one of the sidecar's own ports, which it serves on the pod IP.
             return await asyncio.open_connection(network.pod_ip, real)
 
+    def _find_log(self, namespace: str, pod: str, container: str, *, previous: bool) -> tuple[Path, LogWriter | None]:
+        """The file of the wanted instance, and who still writes it."""
+        described = self._finished_before(namespace, pod)
+        if described is not None:
+            name, count, folder = _described_container(described, container), 0, self._log_folder(described)
+            statuses = (described["status"].get(field) or [] for field in STATUS_FIELDS)
+            count = next((one["restartCount"] for some in statuses for one in some if one["name"] == name), 0)
+            instance = None
+        else:
+            worker = self._worker(namespace, pod)
+            found = self._container(worker, container)
+            name, count, instance = found.record.name, found.record.restart_count, found.instance
+            folder = self._log_folder(worker.pod)
+        current, before = (folder / name / f"{number}.log" for number in (count, count - 1))
+        if previous:
+            if count == 0 or not before.exists():
+                message = f'previous terminated container "{name}" in pod "{pod}" not found'
+                raise StatusError(400, "BadRequest", message)
+            return before, None
+        if current.exists():
+            return current, instance.log if instance is not None and instance.config.log == current else None
+        # In the back-off of a crash loop, what was is what there is to read.
+        if before.exists():
+            return before, None
+        raise self._waiting(found) if described is None else StatusError(404, "NotFound", f"no log of {name} is left")
+
+    def _finished_before(self, namespace: str, pod: str) -> Obj | None:
+        """A pod that had ended before this node was started: of it there are only files."""
+        if any((worker.namespace, worker.name) == (namespace, pod) for worker in self._workers.values()):
+            return None
+        return self._find_pod(namespace, pod)
+
     def _worker(self, namespace: str, pod: str) -> PodWorker:
         for worker in self._workers.values():
             if (worker.namespace, worker.name) == (namespace, pod):
@@ -171,11 +197,11 @@ class Backend:
         if container.running and container.instance is not None:
             return container.instance
         if container.instance is None:
-            raise self._waiting(container, worker)
+            raise self._waiting(container)
         raise _internal(f'error executing command in container: container not found ("{container.record.name}")')
 
     @staticmethod
-    def _waiting(container: Container, worker: PodWorker | None = None) -> StatusError:
+    def _waiting(container: Container) -> StatusError:
         record = container.record
         pod = container.host.pod["metadata"]["name"]
         state = record.state.get("waiting") or {}
@@ -185,12 +211,15 @@ class Backend:
             words += "trying and failing to pull image" if reason == "ErrImagePull" else "image can't be pulled"
         else:
             words += reason
-        del worker
         return StatusError(400, "BadRequest", words)
 
-    @staticmethod
-    def _log(worker: PodWorker, container: str, number: int) -> Path:
-        return worker.runtime.pod_dir(worker.uid) / container / f"{number}.log"
+
+def _described_container(pod: Obj, name: str) -> str:
+    spec = pod["spec"]
+    names = [one["name"] for field in ("containers", "initContainers") for one in spec.get(field) or []]
+    if name and name not in names:
+        raise StatusError(400, "BadRequest", f"container {name} is not valid for pod {pod['metadata']['name']}")
+    return name or str(names[0])
 
 
 def _internal(words: str) -> StatusError:

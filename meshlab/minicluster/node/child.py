@@ -6,6 +6,7 @@ every change of credentials (the kernel clears it), and only then are the remain
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import importlib
@@ -118,9 +119,13 @@ def _load(spec: SpawnSpec) -> tuple[object, PodContext]:
 
 def _call(entry: tuple[object, PodContext], spec: SpawnSpec) -> int:
     """Run a built-in program as ``sys.exit(main(argv, pod))`` would, and return its exit code."""
-    sys.stdin = open(0, closefd=False)
-    sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
-    sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), "utf-8", "surrogateescape")
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(
+            io.BufferedWriter(io.FileIO(number, "w", closefd=False)), "utf-8", "backslashreplace", line_buffering=True
+        )
+        for number in (1, 2)
+    )
     function, context = entry
     try:
         code = function(list(spec.argv), context)  # type: ignore[operator]
@@ -137,8 +142,6 @@ def _call(entry: tuple[object, PodContext], spec: SpawnSpec) -> int:
         sys.excepthook(*sys.exc_info())
         code = 1
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError):
             stream.flush()
-        except OSError:
-            pass
     return int(code or 0) & 0xFF

@@ -24,7 +24,7 @@ from meshlab.minicluster.node.status import EPOCH, ContainerRecord, rfc3339, sho
 from meshlab.minicluster.node.volumes import VolumeError
 
 LISTEN_PATIENCE_S = 1.0
-"""How long a container without readiness probe may take to open the ports it declares before it counts as ready anyway."""
+"""How long a container without readiness probe may take to open the ports it declares; then it is ready anyway."""
 LISTEN_POLL_S = 0.02
 CONFIG_RETRY_S = 10.0
 SETTLE_S = 0.3
@@ -295,7 +295,7 @@ class Container:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _become_ready(self, target: Target) -> None:
-        """Without a readiness probe: ready once started, and once the declared ports are open (for a moment at most)."""
+        """Without a readiness probe: ready once started and once the declared ports are open, but soon in any case."""
         await self.until(lambda: self.record.started)
         ports = [
             int(port["containerPort"])
@@ -304,7 +304,7 @@ class Container:
         ]
         wanted = [target.address(port) for port in ports]
         deadline = time.monotonic() + LISTEN_PATIENCE_S
-        while wanted and not listening.all_listening(wanted) and time.monotonic() < deadline:
+        while wanted and not listening.all_listening(wanted) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(LISTEN_POLL_S)
         self.record.ready = True
         self._changed()

@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 
 def entries() -> Iterator[Entry]:
     """Every process that can be seen; those that end meanwhile are passed over."""
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is needed, for every process of the host
         if name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 # The command in parentheses may hold anything, also blanks and parentheses.
@@ -32,7 +32,7 @@ def entries() -> Iterator[Entry]:
 def mount_namespace(pid: int) -> str:
     """The name of a process's mount namespace; empty if it is gone or another user's."""
     try:
-        return os.readlink(f"/proc/{pid}/ns/mnt")
+        return str(Path(f"/proc/{pid}/ns/mnt").readlink())
     except OSError:
         return ""
 
@@ -42,13 +42,30 @@ def children_of(pid: int) -> list[int]:
     return [entry.pid for entry in entries() if entry.parent == pid and not entry.zombie]
 
 
-def members(sessions: Collection[int], namespace: str = "") -> list[int]:
-    """Processes of these sessions, of this mount namespace, or begotten by one of them."""
+def lives_in(pid: int, directory: str) -> bool:
+    """Whether a process was started with that container directory's programs on its PATH, or works below it."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        return f"PATH={directory}/bin".encode() in environment.split(b"\0") or Path(
+            f"/proc/{pid}/cwd"
+        ).readlink().is_relative_to(directory)
+    except OSError:
+        return False
+
+
+def members(sessions: Collection[int], namespace: str = "", directory: str = "") -> list[int]:
+    """Processes of these sessions, of this mount namespace or container directory, or begotten by one of them.
+
+    Without a mount namespace of its own, a process that left its session and lost its parent can only be told by
+    the container directory.
+    """
     table = [entry for entry in entries() if not entry.zombie]
     found = {
         entry.pid
         for entry in table
-        if entry.session in sessions or (namespace and mount_namespace(entry.pid) == namespace)
+        if entry.session in sessions
+        or (namespace and mount_namespace(entry.pid) == namespace)
+        or (not namespace and directory and lives_in(entry.pid, directory))
     }
     while grown := {entry.pid for entry in table if entry.parent in found} - found:
         found |= grown

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from meshlab.minicluster.images import catalogue as default_catalogue
 from meshlab.minicluster.images.catalogue import Image
@@ -26,7 +26,14 @@ from meshlab.minicluster.node.volumes import IssueToken
 logger = logging.getLogger(__name__)
 
 NODE_NAME = "meshlab"
-PRELOAD = ("asyncio", "ssl", "aiohttp.web", "orjson", "meshlab.minicluster.client")
+PRELOAD = (
+    "asyncio",
+    "ssl",
+    "aiohttp.web",
+    "orjson",
+    "meshlab.minicluster.client",
+    "meshlab.minicluster.mesh.istio.agent_proxy",
+)
 """What most built-in programs import; forked with the supervisor's memory instead of loaded by each."""
 PRELOAD_PACKAGE = "meshlab.minicluster.images."
 """Built-in programs below it are preloaded too; others may import grpc, which does not survive a fork."""
@@ -61,14 +68,14 @@ class Node(Backend):
         state_dir: for logs, volumes and images; must be on one file system and private to the user.
         runtime_dir: a short, private directory for unix sockets.
         api_server: the URL under which pods reach the API server.
-        names_file: the lab's name table. Containers see the folders of this and of the port map: keep secrets out of them.
+        names_file: the lab's name table. Containers see the folders of this and of the port map: no place for secrets.
         issue_token: makes ServiceAccount tokens.
         recorder: the kubelet's event recorder.
         ca_pem: the certificate of the API server's authority.
         catalogue: the images.
         preload: modules that the supervisor imports before it forks; by default those of the built-in programs.
-        on_supervisor_lost: called when the supervisor died and with it every process; by default another one is started,
-            and the containers restart as after a crash.
+        on_supervisor_lost: called when the supervisor died and with it every process; by default another one is
+            started, and the containers restart as after a crash.
         private_root: False to do without private roots even where the kernel allows them.
     """
 
@@ -91,7 +98,7 @@ class Node(Backend):
         private_root: bool = True,
     ) -> None:
         self._pods: dict[str, PodWorker] = {}
-        super().__init__(self._pods)
+        super().__init__(self._pods, self._find_pod_here, self._folder_of)
         self._api = api
         self._network = network
         self._ports = ports
@@ -222,6 +229,13 @@ class Node(Backend):
 
     # --- helpers of the pods
 
+    def _find_pod_here(self, namespace: str, name: str) -> Obj | None:
+        pod = self._informers["pods"].get(name, namespace)
+        return pod if pod is not None and pod["spec"].get("nodeName") == NODE_NAME and pod.get("status") else None
+
+    def _folder_of(self, pod: Obj) -> Path:
+        return self._runtime.pod_dir(pod["metadata"]["uid"])
+
     def _event(self, pod: Obj, type_: str, reason: str, message: str, field_path: str) -> None:
         self._recorder.event({**pod, "apiVersion": "v1", "kind": "Pod"}, type_, reason, message, field_path=field_path)
 
@@ -264,8 +278,8 @@ class Node(Backend):
                 logger.error("the supervisor cannot be started: %s", error)
             await asyncio.sleep(RESTART_DELAY_S)
 
-    def _in_background(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

@@ -1,7 +1,7 @@
 """Container logs on disk, in the CRI's line format: ``TIME STREAM F|P TEXT``.
 
-One file per instance of a container (``0.log`` for its first), plus one rotated predecessor (``0.log.1``). The node is the only writer,
-so that following needs no file notification: a reader at the end waits for the writer's next line.
+One file per instance of a container (``0.log`` for its first), plus one rotated predecessor (``0.log.1``). The node is
+the only writer, so that following needs no file notification: a reader at the end waits for the writer's next line.
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ async def read(path: Path, options: LogOptions, writer: LogWriter | None) -> Asy
     """
     left = options.limit_bytes if options.limit_bytes is not None else -1
     with contextlib.ExitStack() as stack:
-        parts = [stack.enter_context(part.open("rb")) for part in (rotated(path), path) if part.exists()]
+        parts: list[BinaryIO] = [
+            stack.enter_context(part.open("rb")) for part in (rotated(path), path) if part.exists()
+        ]
         if options.tail_lines is not None:
             parts = _at_tail(parts, options.tail_lines)
         while parts:
@@ -162,7 +164,7 @@ async def _next_part(
     path: Path, file: BinaryIO, writer: LogWriter, parts: list[BinaryIO], stack: contextlib.ExitStack
 ) -> None:
     """At the end of ``file``: wait for more of it, or go on with the file that took its place."""
-    if path.exists() and path.stat().st_ino != _inode(file):
+    if _replaced(path, file):
         parts.append(stack.enter_context(path.open("rb")))
     elif writer.closed:
         if file.tell() >= _size(file):
@@ -171,8 +173,9 @@ async def _next_part(
         await writer.changed()
 
 
-def _inode(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_ino
+def _replaced(path: Path, file: BinaryIO) -> bool:
+    """Whether the log was rotated since ``file`` was opened."""
+    return path.exists() and path.stat().st_ino != os.fstat(file.fileno()).st_ino
 
 
 def _size(file: BinaryIO) -> int:

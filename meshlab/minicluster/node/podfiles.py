@@ -1,4 +1,4 @@
-"""The small files and variables that a kubelet gives every container: ``/etc/hosts`` and its like, the API's address."""
+"""The small files and variables that a kubelet gives every container: ``/etc/hosts`` and its like, the API address."""
 
 from __future__ import annotations
 

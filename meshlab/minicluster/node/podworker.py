@@ -218,7 +218,7 @@ class PodWorker:
         mounts.append(
             Mount(spec.get("terminationMessagePath") or "/dev/termination-log", message_file.resolve(), False)
         )
-        mounted = {} if self.runtime.private_root else {mount.target: str(mount.source) for mount in mounts}
+        mounted = {} if self.runtime.private_root else {mount.target: str(mount.lasting) for mount in mounts}
         context = PodContext(
             namespace=self.namespace,
             name=self.name,

@@ -3,9 +3,9 @@
 `enter` turns the calling (single-threaded, just forked) process into one that sees only what its `RootStep` list says;
 `join` enters the root of a process that did so; `probe` finds out once, in a child, whether this host permits it.
 
-Two ways lead there. An ordinary user needs a user namespace, in which its own ids are mapped to themselves: programs see
-the same uid as outside (so ``tar`` does not try to restore owners) and hold no capability. Root needs none; there the
-process keeps the capabilities that container runtimes grant by default, and no others.
+Two ways lead there. An ordinary user needs a user namespace, in which its own ids are mapped to themselves: programs
+see the same uid as outside (so ``tar`` does not try to restore owners) and hold no capability. Root needs none; there
+the process keeps the capabilities that container runtimes grant by default, and no others.
 """
 
 from __future__ import annotations

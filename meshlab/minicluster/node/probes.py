@@ -1,9 +1,9 @@
 """Startup, liveness and readiness probes: when they run and what their results mean.
 
 `ProbeState` is the pure part: it is told one result after the other and says what follows. `run` is the thin
-loop around it. Upstream waits a whole period between attempts; here a startup or readiness probe that has never succeeded
-is also tried in between (by quickly growing steps), where a success counts at once and a failure not at all: a
-program that starts in 50 ms need not look unready for a second.
+loop around it. Upstream waits a whole period between attempts; here a startup or readiness probe that has never
+succeeded is also tried in between (by quickly growing steps), where a success counts at once and a failure not at all:
+a program that starts in 50 ms need not look unready for a second.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from meshlab.minicluster.kubeapi import Obj
 
 Kind = Literal["startup", "liveness", "readiness"]
 EAGER_FIRST_S = 0.05
+FIRST_ATTEMPT_S = 1.0
+"""How long after the start (or the initial delay) the first attempt that counts is made, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +115,15 @@ async def run(
         due: False while the probe must hold still (until the startup probe has succeeded).
     """
     state = ProbeState(spec)
-    eager = spec.kind != "liveness" and spec.success_threshold == 1 and "exec" not in spec.handler
+    eager = spec.kind != "liveness" and spec.success_threshold == 1
     await asyncio.sleep(spec.initial_delay_s)
-    scheduled = time.monotonic()
+    # A program that has just been started has not failed if it does not answer yet.
+    scheduled = time.monotonic() + (min(spec.period_s, FIRST_ATTEMPT_S) if eager or spec.kind == "liveness" else 0)
     step = EAGER_FIRST_S
     while True:
         now = time.monotonic()
         counts = now >= scheduled
-        if due():
+        if due() and (counts or eager):
             result = await attempt(spec)
             if result.ok or counts:
                 if not result.ok:
@@ -129,6 +132,8 @@ async def run(
                     settled(state, result)
                     if state.succeeded and spec.kind == "startup":
                         return
+        if not due():
+            step = EAGER_FIRST_S
         if counts:
             scheduled = max(scheduled + spec.period_s, now)
         wait = scheduled - time.monotonic()

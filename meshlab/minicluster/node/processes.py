@@ -42,8 +42,10 @@ class SpawnError(Exception):
 class Process:
     """A process of the supervisor; made by `Processes.spawn`."""
 
-    def __init__(self, owner: Processes, id_: str) -> None:
+    def __init__(self, owner: Processes, id_: str, directory: str) -> None:
         self.id = id_
+        self.directory = directory
+        """The container directory of a container's first process."""
         self.pid = 0
         self.namespace = ""
         """The mount namespace of its private root; empty without one."""
@@ -119,13 +121,13 @@ class Processes:
         environment = {
             name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")
         }
-        environment["PYTHONPATH"] = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)
+        environment["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
         command = [sys.executable, "-P", "-m", "meshlab.minicluster.node.supervisor", "--fd", str(theirs.fileno())]
         command += ["--mountpoint", str(self._mountpoint)]
         if not self._private_root:
             command.append("--no-private-root")
         with theirs, self._log.open("ab") as log:
-            self._popen = subprocess.Popen(
+            self._popen = subprocess.Popen(  # noqa: ASYNC220 - it only forks; asyncio's would start a thread to wait
                 [*command, *self._modules],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -146,7 +148,7 @@ class Processes:
         popen, self._popen = self._popen, None
         self._close()
         if popen is not None:
-            while popen.poll() is None:
+            while popen.poll() is None:  # noqa: ASYNC110 - there is no event for it without a thread
                 await asyncio.sleep(0.005)
         self._forget_all()
 
@@ -158,7 +160,7 @@ class Processes:
         """
         if self._socket is None:
             raise SpawnError("the supervisor is not running")
-        process = Process(self, uuid.uuid4().hex)
+        process = Process(self, uuid.uuid4().hex, spec.directory)
         self._processes[process.id] = process
         fds = [spec.to_memfd(), *(os.dup(descriptor) for descriptor in streams)]
         self._queue(encode({"op": "spawn", "id": process.id}), fds)
@@ -251,10 +253,10 @@ class Processes:
 
     def kill_leftovers(self) -> None:
         """Kill what belongs to processes of this supervisor and outlived it."""
-        sessions = {process.pid for process in self._processes.values() if process.pid}
-        found = set(descendants.members(sessions)) if sessions else set()
-        for namespace in {process.namespace for process in self._processes.values()} - {""}:
-            found |= set(descendants.members((), namespace))
+        found: set[int] = set()
+        for process in self._processes.values():
+            if process.pid:
+                found |= set(descendants.members((process.pid,), process.namespace, process.directory))
         descendants.kill(found)
 
     def _forget_all(self) -> None:

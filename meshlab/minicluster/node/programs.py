@@ -27,8 +27,8 @@ def resolve(image: Image, word: str, bin_dir: str) -> Resolved:
 
     Args:
         image: the catalogue's row.
-        word: a name, a path of the public image (``/bin/sh`` is the image's ``sh``, whatever the host has there), or the
-            path of a file in a volume.
+        word: a name, a path of the public image (``/bin/sh`` is the image's ``sh``, whatever the host has there), or
+            the path of a file in a volume.
         bin_dir: where the image's programs are, as the container sees it.
 
     Raises:

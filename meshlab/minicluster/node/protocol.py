@@ -62,6 +62,8 @@ class SpawnSpec:
     """The private root to build; empty for none."""
     join: str = ""
     """The id of a running process whose root this one enters."""
+    directory: str = ""
+    """The container's own directory on the host; with no private root it tells its processes from others."""
     tty: bool = False
     """Whether stdin is a terminal to become the controlling one."""
     rlimits: Mapping[str, int] = field(default_factory=dict)

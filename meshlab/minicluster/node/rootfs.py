@@ -1,7 +1,7 @@
 """What a container's private root holds, as a list of steps: data in, data out, no mount happens here.
 
-The host's programs and libraries are there read-only, so that dynamically linked host binaries and Python itself run; the
-rest of the host (homes, other users' files, the lab's keys) is not. Directories are real and writable, in a
+The host's programs and libraries are there read-only, so that dynamically linked host binaries and Python itself run;
+the rest of the host (homes, other users' files, the lab's keys) is not. Directories are real and writable, in a
 tmpfs that lives as long as the container.
 """
 
@@ -121,7 +121,7 @@ def _usr() -> list[RootStep]:
     steps = []
     for entry in sorted(Path("/usr").iterdir()):
         if entry.is_symlink():
-            steps.append(RootStep("symlink", str(entry), os.readlink(entry)))
+            steps.append(RootStep("symlink", str(entry), str(entry.readlink())))
         elif entry.name == "share":
             steps.append(RootStep("dir", "/usr/share"))
             steps += [_bind(f"/usr/share/{name}") for name in USR_SHARE if Path("/usr/share", name).exists()]

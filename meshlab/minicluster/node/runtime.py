@@ -198,6 +198,7 @@ class Runtime:
             path=resolved.path,
             context=str(directory / "context.json"),
             root=self._root(config) if self.private_root else (),
+            directory=str(directory),
             tty=config.tty,
             rlimits=RLIMITS,
         )

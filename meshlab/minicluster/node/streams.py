@@ -151,8 +151,8 @@ class Streams:
     async def drain(self, patience_s: float) -> None:
         """The process has ended: read the rest of its output, then close.
 
-        Something it left behind may hold the pipe open, so this ends when nothing came for ``patience_s``; a reader that
-        is behind (paused) gets all the time it needs.
+        Something it left behind may hold the pipe open, so this ends when nothing came for ``patience_s``; a reader
+        that is behind (paused) gets all the time it needs.
         """
         while not self.ended.is_set():
             seen = self._bytes_read

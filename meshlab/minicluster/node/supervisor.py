@@ -38,6 +38,8 @@ class Tracked:
     error_pipe: int
     joined: str
     """The id of the container this process was executed in; empty for a container's first process."""
+    directory: str
+    """The container's own directory on the host."""
     namespace: str = ""
     sessions: set[int] = field(default_factory=set)
     """The sessions of a container: its own and those of the commands executed in it."""
@@ -135,7 +137,7 @@ class Supervisor:
             )
         for descriptor in (*fds[1:], writer):
             os.close(descriptor)
-        tracked = Tracked(id_, pid, reader, spec.join, sessions={pid})
+        tracked = Tracked(id_, pid, reader, spec.join, "" if spec.join else spec.directory, sessions={pid})
         if container:
             container.sessions.add(pid)
         self._by_id[id_] = self._by_pid[pid] = tracked
@@ -165,7 +167,7 @@ class Supervisor:
             return
         pids = [tracked.pid]
         if message.get("group"):
-            pids += descendants.members(tracked.sessions, tracked.namespace)
+            pids += descendants.members(tracked.sessions, tracked.namespace, tracked.directory)
         descendants.kill(pids, message["signal"])
 
     def _reap(self) -> None:
@@ -183,7 +185,7 @@ class Supervisor:
             del self._by_id[tracked.id]
             if not tracked.joined:
                 # As a container's PID namespace would: with its first process, everything in it ends.
-                descendants.kill(descendants.members(tracked.sessions, tracked.namespace))
+                descendants.kill(descendants.members(tracked.sessions, tracked.namespace, tracked.directory))
             code, number = exit_code(status)
             self._send(op="exited", id=tracked.id, code=code, signal=number)
 
@@ -223,9 +225,9 @@ def main(arguments: list[str]) -> None:
     os.set_inheritable(options.fd, False)
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     linux.prctl(linux.PR_SET_NAME, b"meshlab-superv\0")
-    if options.no_private_root:
-        mode, reason = "", "switched off"
-    else:
+    mode: privateroot.Mode = ""
+    reason = "switched off"
+    if not options.no_private_root:
         mode, reason = privateroot.probe(rootfs.host_steps(), options.mountpoint)
     preload(options.modules)
     gc.collect()

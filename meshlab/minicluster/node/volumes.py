@@ -44,6 +44,13 @@ class Mount:
     source: Path
     """Of the host, with all links resolved."""
     read_only: bool
+    link: Path | None = None
+    """The same before links were resolved: it stays valid when the volume changes."""
+
+    @property
+    def lasting(self) -> Path:
+        """Where a program without a private root finds it at any time."""
+        return self.link or self.source
 
 
 @dataclass(slots=True)
@@ -104,11 +111,13 @@ class Volumes:
                 raise VolumeError(f'volume "{name}" is not defined', permanent=True)
             generated = kinds[name] not in ("emptyDir", "")
             source = (self.root / name).resolve()
+            link = source
             sub_path = mount.get("subPath") or environment.expand(mount.get("subPathExpr") or "", variables)
             if sub_path:
+                link = source / sub_path
                 source = self._sub_path(source, sub_path, container["name"], name, make=not generated)
             target = "/" + str(PurePosixPath("/", mount["mountPath"])).lstrip("/")
-            result.append(Mount(target, source, generated or bool(mount.get("readOnly"))))
+            result.append(Mount(target, source, generated or bool(mount.get("readOnly")), link))
         # A mount inside another one comes after it.
         return sorted(result, key=lambda mount: mount.target.count("/") if mount.target != "/" else 0)
 
@@ -202,8 +211,9 @@ def refusal(volume: Obj, kind: str) -> str:
     """Why the lab does not offer a volume of that kind."""
     if kind == "hostPath":
         return (
-            f"hostPath {volume['hostPath'].get('path')!r} is refused: pods of this lab must not reach into your machine; "
-            "use emptyDir or configMap"
+            f"hostPath {volume['hostPath'].get('path')!r} is refused:"
+            " a pod of this lab must not reach into your machine;"
+            " use emptyDir or configMap"
         )
     if kind == "persistentVolumeClaim":
         return "persistentVolumeClaim is not supported by this lab: it has no storage; use emptyDir"

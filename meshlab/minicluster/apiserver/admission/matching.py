@@ -13,7 +13,7 @@ CONFIGURATION_GROUP = "admissionregistration.k8s.io"
 
 
 def matched_version(webhook: Obj, attributes: Attributes, store: Store, catalog: Catalog) -> Resource | None:
-    """The version of the resource in which this webhook wants to see the operation, or None if it does not concern it."""
+    """The version of the resource in which this webhook wants to see the operation; None if it does not concern it."""
     request = attributes.request
     if request.resource.group == CONFIGURATION_GROUP:
         # Webhooks never judge webhook configurations, or one could lock everybody out.
@@ -34,9 +34,9 @@ def _by_rules(webhook: Obj, attributes: Attributes, catalog: Catalog) -> Resourc
     if webhook.get("matchPolicy", "Equivalent") != "Equivalent":
         return None
     for other in catalog.resources():
-        if other.storage == resource.storage and other is not resource:
-            if any(_rule_matches(rule, other, attributes) for rule in rules):
-                return other
+        same = other.storage == resource.storage and other is not resource
+        if same and any(_rule_matches(rule, other, attributes) for rule in rules):
+            return other
     return None
 
 

@@ -86,14 +86,7 @@ class HttpCaller:
         ):
             body = await response.content.read(_MAX_ANSWER_BYTES)
             if response.status != 200:
-                text = body.decode(errors="replace").strip()
-                raise CallFailed(
-                    f"failed to call webhook: the server rejected our request for an unknown reason ({response.status}: {text})"
-                    if text
-                    else "failed to call webhook: the server could not find the requested resource"
-                    if response.status == 404
-                    else f"failed to call webhook: an error on the server ({response.status}) has prevented the request"
-                )
+                raise CallFailed(f"failed to call webhook: {_refusal(response.status, body)}")
         try:
             return orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -112,6 +105,16 @@ class HttpCaller:
                 self._contexts.clear()
             self._contexts[ca_bundle] = context
         return context
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """Client-go's words for an answer that is no review."""
+    text = body.decode(errors="replace").strip()
+    if text:
+        return f"the server rejected our request for an unknown reason ({status}: {text})"
+    if status == 404:
+        return "the server could not find the requested resource"
+    return f"an error on the server ({status}) has prevented the request from succeeding"
 
 
 def _post_text(client: Obj, timeout_s: float) -> str:

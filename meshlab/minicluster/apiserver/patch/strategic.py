@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meshlab.minicluster.apiserver.patch.go_values import go_format
+from meshlab.minicluster.apiserver.go_values import go_format
 from meshlab.minicluster.kubeapi import Obj, StatusError
 
 Schema = Mapping[str, Any]
@@ -91,6 +91,9 @@ def _merge_map(original: Obj, patch: Obj, schema: Schema) -> Obj:
             result[key] = _new(value) if field.strategy == "replace" else _merge_map(present, value, field.schema)
         elif isinstance(present, list) and isinstance(value, list):
             result[key] = _merge_list_field(present, value, field)
+        elif isinstance(value, dict) and _PATCH in value:
+            # A directive about a map that is not there.
+            continue
         elif isinstance(value, dict | list):
             result[key] = _new(value)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
@@ -35,7 +36,8 @@ def _defaulted_object(schema: Schema, value: Obj) -> Obj:
         present = key in value and not (value[key] is None and "default" in child and not child.get("nullable"))
         if not present and "default" not in child:
             continue
-        old = value[key] if present else child["default"]
+        # A copy, so that nobody holds a piece of the schema.
+        old = value[key] if present else deepcopy(child["default"])
         new = _defaulted(child, old)
         if not present or new is not old:
             if result is value:

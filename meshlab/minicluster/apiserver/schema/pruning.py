@@ -20,7 +20,8 @@ def prune(schema: Schema, obj: Obj, *, metadata: Schema | None = None) -> tuple[
     Args:
         schema: the schema of the whole object.
         obj: the object; it is not changed.
-        metadata: the schema of ``metadata`` where the object's own schema has none to speak of (custom resources).
+        metadata: the schema of ``metadata`` where the object's own schema has none to speak of (custom resources);
+            without it, such metadata is left as it is.
 
     Returns:
         The object without unknown fields, and their paths as upstream writes them (``spec.containers[0].foo``),
@@ -53,8 +54,8 @@ class _Pruner:
         result: Obj = {}
         for key, child in value.items():
             where = f"{path}.{key}" if path else key
-            if resource and key == "metadata" and self._metadata is not None:
-                result[key] = self.value(self._metadata, child, where)
+            if resource and key == "metadata" and "x-go-type" not in (properties.get(key) or {}):
+                result[key] = child if self._metadata is None else self.value(self._metadata, child, where)
             elif key in properties:
                 result[key] = self.value(properties[key], child, where)
             elif resource and key in _RESOURCE_FIELDS:

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from meshlab.minicluster.apiserver.go_values import go_float
 from meshlab.minicluster.apiserver.schema.formats import FORMATS
 from meshlab.minicluster.apiserver.statuses import Problem, duplicate, not_supported, required
 from meshlab.minicluster.kubeapi import Obj
@@ -116,13 +117,13 @@ def _number(schema: Schema, value: float, path: str) -> Iterator[Problem]:
     if low is not None:
         strict = bool(schema.get("exclusiveMinimum"))
         if value < low or (strict and value == low):
-            yield _invalid(path, value, f"should be greater than {'' if strict else 'or equal to '}{low:g}")
+            yield _invalid(path, value, f"should be greater than {'' if strict else 'or equal to '}{go_float(low)}")
     if high is not None:
         strict = bool(schema.get("exclusiveMaximum"))
         if value > high or (strict and value == high):
-            yield _invalid(path, value, f"should be less than {'' if strict else 'or equal to '}{high:g}")
+            yield _invalid(path, value, f"should be less than {'' if strict else 'or equal to '}{go_float(high)}")
     if step and abs(value / step - round(value / step)) > 1e-9:
-        yield _invalid(path, value, f"should be a multiple of {step:g}")
+        yield _invalid(path, value, f"should be a multiple of {go_float(step)}")
 
 
 def _array(schema: Schema, value: list[Any], path: str) -> Iterator[Problem]:
@@ -163,10 +164,8 @@ def _list_key(schema: Schema, item: Any) -> Obj:
 def _object(schema: Schema, value: Obj, path: str) -> Iterator[Problem]:
     properties: Mapping[str, Any] = schema.get("properties") or {}
     for key in schema.get("required") or ():
-        if value.get(key) is None and (key not in value or properties.get(key, {}).get("nullable") is not True):
-            yield required(_child(path, key))
-        elif value[key] is None and "x-go-type" in schema:
-            # A typed null is the absent value.
+        # In a Go struct, null is the absent value.
+        if key not in value or (value[key] is None and "x-go-type" in schema):
             yield required(_child(path, key))
     if len(value) < schema.get("minProperties", 0):
         yield _invalid(path, value, f"should have at least {schema['minProperties']} properties")
@@ -175,7 +174,7 @@ def _object(schema: Schema, value: Obj, path: str) -> Iterator[Problem]:
     additional = schema.get("additionalProperties")
     for key, item in value.items():
         child = properties.get(key, additional)
-        if isinstance(child, Mapping) and not (item is None and key in (schema.get("required") or ())):
+        if isinstance(child, Mapping):
             yield from _value(child, item, _child(path, key))
 
 

@@ -1,7 +1,8 @@
 """What a resource may do its own way, and what all of them do unless they say otherwise.
 
-The registry works the same for every resource; where a kind is particular - its defaults, what may not change, how it is
-deleted - its strategy says so. Objects handed to ``default`` and ``prepare_*`` are private copies and are changed in place.
+The registry works the same for every resource; where a kind is particular - its defaults, what may not change, how it
+is deleted - its strategy says so. Objects handed to ``default`` and ``prepare_*`` are private copies and are changed in
+place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Defaults and rules of a pod's spec, shared by pods and by everything that holds a pod template.
 
-The values are those of upstream's ``pkg/apis/core/v1/defaults.go``; the rules those of ``core/validation`` that a person
-is likely to meet.
+The values are those of upstream's ``pkg/apis/core/v1/defaults.go``; the rules those of ``core/validation`` that a
+person is likely to meet.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold":
 _MODED_SOURCES = ("configMap", "secret", "downwardAPI", "projected")
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-_RESTART_POLICIES = ("Always", "OnFailure", "Never")
-_DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+_RESTART_POLICIES = ("Always", "Never", "OnFailure")
+_DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _ENV_NAME = re.compile(r"[ -<>-~]+")
 _QUANTITY = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(([KMGTPE]i)|[numkMGTPE]|[eE][+-]?\d+)?")
 

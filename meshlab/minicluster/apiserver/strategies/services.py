@@ -169,7 +169,8 @@ class ServiceStrategy(Strategy):
             try:
                 address = pool.allocate(wanted)
             except Exhausted as error:
-                why = f"failed to allocate IP {wanted}: {'provided IP is already allocated' if wanted in pool.taken else error}"
+                taken_already = "provided IP is already allocated" if wanted in pool.taken else str(error)
+                why = f"failed to allocate IP {wanted}: {taken_already}"
                 problem = invalid_value("spec.clusterIPs", [wanted] if wanted else None, why)
                 raise statuses.invalid(self.resource, new["metadata"]["name"], [problem]) from None
             taken.append(lambda: pool.release(address))

@@ -250,16 +250,21 @@ class DeploymentController(Controller):
         raise error
 
     async def _note_revision(self, deployment: Obj, new_set: Obj, progressing: Obj | None) -> Obj:
-        """Copy the revision to the Deployment, and say that the ReplicaSet was created or found."""
+        """Copy the revision to the Deployment, and say that the ReplicaSet was created or found.
+
+        The annotation goes with the status, as upstream: otherwise it would count as a new generation.
+        """
+        metadata, status = deployment["metadata"], {**(deployment.get("status") or {})}
+        annotations = {**(metadata.get("annotations") or {})}
         revision = (new_set["metadata"].get("annotations") or {}).get(REVISION)
-        if revision and (deployment["metadata"].get("annotations") or {}).get(REVISION) != revision:
-            patch = {"metadata": {"annotations": {REVISION: revision}}}
-            deployment = await self.api.patch(RESOURCE, deployment, patch)
+        if revision:
+            annotations[REVISION] = revision
         if progressing is not None and has_deadline(deployment):
-            status = {**(deployment.get("status") or {})}
             set_condition(status, progressing)
-            deployment = await self._write_status(deployment, status)
-        return deployment
+        if annotations == (metadata.get("annotations") or {}) and status == (deployment.get("status") or {}):
+            return deployment
+        fresh = {**deployment, "metadata": {**metadata, "annotations": annotations}, "status": status}
+        return await self.api.update(RESOURCE, fresh, subresource="status")
 
     # --- sizes ---
 

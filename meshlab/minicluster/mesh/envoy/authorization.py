@@ -292,14 +292,12 @@ def _claim(names: Sequence[str], value: str) -> Obj:
     """A claim of the verified token: equal to the value, or a list that holds it."""
     condition = {"string_match": string_matcher(_loose(value))}
     path = [{"key": JWT_PAYLOAD}, *({"key": name} for name in names)]
-    alternatives = [condition, {"list_match": {"one_of": condition}}]
-    return {
-        "or_ids": {
-            "ids": [
-                {"metadata": {"filter": JWT_FILTER, "path": path, "value": alternative}} for alternative in alternatives
-            ]
-        }
-    }
+    alternatives: list[Obj] = [condition, {"list_match": {"one_of": condition}}]
+    ids = [
+        {"sourced_metadata": {"metadata_matcher": {"filter": JWT_FILTER, "path": path, "value": alternative}}}
+        for alternative in alternatives
+    ]
+    return {"or_ids": {"ids": ids}}
 
 
 def _ranges(blocks: Iterable[str], field: str) -> list[Obj]:

@@ -108,8 +108,6 @@ def _discovery(name: str, service: Service, port: ServicePort, ports: Ports) -> 
     return {
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_ONLY",
-        "dns_refresh_rate": "60s",
-        "respect_dns_ttl": True,
         "upstream_bind_config": ANY_SOURCE,
         "load_assignment": {
             "cluster_name": name,
@@ -133,7 +131,10 @@ def _forward_proxy_type() -> Obj:
         "cluster_type": {
             "name": "envoy.clusters.dynamic_forward_proxy",
             "typed_config": any_of(
-                "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig", dns_cache_config=DNS_CACHE
+                "envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig",
+                dns_cache_config=DNS_CACHE,
+                # Without this Envoy wants automatic SNI checks, which a plain-text cluster has no use for.
+                allow_insecure_cluster_options=True,
             ),
         }
     }

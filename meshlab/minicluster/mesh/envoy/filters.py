@@ -14,6 +14,7 @@ LISTENER_FILTERS = "envoy.extensions.filters.listener."
 
 CORS_FILTER = "envoy.filters.http.cors"
 FAULT_FILTER = "envoy.filters.http.fault"
+FILTER_STATE_FILTER = "envoy.filters.http.set_filter_state"
 FORWARD_PROXY_FILTER = "envoy.filters.http.dynamic_forward_proxy"
 
 SERVER_NAME = "istio-envoy"
@@ -31,6 +32,7 @@ FAULT: Obj = extension(FAULT_FILTER, HTTP + "fault.v3.HTTPFault")
 FORWARD_PROXY: Obj = extension(
     FORWARD_PROXY_FILTER, HTTP + "dynamic_forward_proxy.v3.FilterConfig", dns_cache_config=DNS_CACHE
 )
+FILTER_STATE: Obj = extension(FILTER_STATE_FILTER, HTTP + "set_filter_state.v3.Config")
 ROUTER: Obj = extension("envoy.filters.http.router", HTTP + "router.v3.Router")
 
 TLS_INSPECTOR: Obj = extension(
@@ -153,3 +155,13 @@ def tcp_proxy(stat_prefix: str, settings: Settings, clusters: Sequence[tuple[str
 def forward_proxy_host(authority: str) -> Obj:
     """Per-route settings of the forward-proxy filter: dial another address than the request names."""
     return any_of(HTTP + "dynamic_forward_proxy.v3.PerRouteConfig", host_rewrite_literal=authority)
+
+
+def offered_protocols(alpn: Sequence[str]) -> Obj:
+    """Per-route settings of the filter-state filter: offer these protocols upstream instead of the cluster's."""
+    value = {
+        "object_key": "envoy.network.application_protocols",
+        "format_string": {"text_format_source": {"inline_string": ",".join(alpn)}},
+        "shared_with_upstream": "ONCE",
+    }
+    return any_of(HTTP + "set_filter_state.v3.Config", on_request_headers=[value])

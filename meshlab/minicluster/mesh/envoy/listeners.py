@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.filters import (
     CONNECT,
+    FILTER_STATE,
     FORWARD_PROXY,
     HTTP_INSPECTOR,
     SERVER_NAME,
@@ -46,7 +47,7 @@ def outbound_listeners(proxy: ProxyNode, settings: Settings, ports: Callable[[in
         "outbound_http_proxy",
         settings,
         route_config_name=HTTP_PROXY,
-        filters=[FORWARD_PROXY],
+        filters=[FILTER_STATE, FORWARD_PROXY],
         upgrades=[WEBSOCKET, CONNECT],
         members={},
     )

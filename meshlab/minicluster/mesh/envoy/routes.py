@@ -185,10 +185,7 @@ def _cluster(destination: Destination, listening: Listening) -> str:
 
 
 def _action(route: HttpRoute, match: HttpMatch | None, listening: Listening) -> Obj:
-    action: Obj = {
-        "timeout": duration(route.timeout_s or 0.0),
-        "max_stream_duration": {"max_stream_duration": "0s", "grpc_timeout_header_max": duration(route.timeout_s or 0)},
-    }
+    action: Obj = {"timeout": duration(route.timeout_s or 0.0)}
     if len(route.splits) == 1:
         action["cluster"] = _cluster(route.splits[0].destination, listening)
     else:

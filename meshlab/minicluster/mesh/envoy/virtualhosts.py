@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.envoy.filters import FORWARD_PROXY_FILTER, forward_proxy_host
+from meshlab.minicluster.mesh.envoy.filters import (
+    FILTER_STATE_FILTER,
+    FORWARD_PROXY_FILTER,
+    forward_proxy_host,
+    offered_protocols,
+)
 from meshlab.minicluster.mesh.envoy.routes import (
     Listening,
     cluster_members,
@@ -18,6 +23,7 @@ from meshlab.minicluster.mesh.envoy.routes import (
     table_routes,
     tunnel_route,
 )
+from meshlab.minicluster.mesh.envoy.tls import ALPN_TCP
 from meshlab.minicluster.mesh.envoy.vocabulary import (
     HTTP_PROXY,
     LAB_PASSTHROUGH,
@@ -86,14 +92,11 @@ def _service_host(scope: Scope, service: Service, port: ServicePort) -> Obj:
         routes = table_routes(table, listening)
     else:
         routes = [default_route(destination, listening, f"{name}/*")]
-    return _virtual_host(
-        name,
-        _with_port(service_names(service, scope), port.number),
-        [
-            tunnel_route(_tunnel_target(table, service, port, listening)),
-            *routes,
-        ],
-    )
+    tunnel = tunnel_route(_tunnel_target(table, service, port, listening))
+    if port.protocol is Protocol.AUTO:
+        # The cluster offers HTTP; what comes out of a tunnel need not be that.
+        tunnel["typed_per_filter_config"] = {FILTER_STATE_FILTER: offered_protocols(ALPN_TCP)}
+    return _virtual_host(name, _with_port(service_names(service, scope), port.number), [tunnel, *routes])
 
 
 def _tunnel_target(table: RouteTable | None, service: Service, port: ServicePort, listening: Listening) -> Obj:

@@ -51,10 +51,14 @@ class Readiness:
 
     async def wait(self, timeout_s: float) -> str:
         """`check`, again and again until the proxy is ready or the time is over."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        while (reason := await self.check()) and not self.draining and loop.time() < deadline:
-            await asyncio.sleep(READY_POLL_S)
+        reason = await self.check()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while reason and not self.draining:
+                    await asyncio.sleep(READY_POLL_S)
+                    reason = await self.check()
+        except TimeoutError:
+            pass
         return reason
 
     def _judge(self, stats: Mapping[str, int]) -> str:

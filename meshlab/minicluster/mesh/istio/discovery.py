@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 from meshlab.minicluster.mesh.istio import logs
 from meshlab.minicluster.mesh.istio.pilot.options import MONITORING_PORT, VERSION, Options, parse
@@ -40,7 +41,7 @@ def main(argv: list[str], pod: PodContext) -> int:
 
 
 async def _run(options: Options, pod: PodContext) -> int:
-    from meshlab.minicluster.client import RemoteApi
+    from meshlab.minicluster.client import SERVICE_ACCOUNT_DIR, RemoteApi
     from meshlab.minicluster.mesh.istio.pilot.istiod import Istiod
 
     stop = asyncio.Event()
@@ -48,7 +49,8 @@ async def _run(options: Options, pod: PodContext) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     logger.info("Starting istiod %s in namespace %s, revision %s", VERSION, options.namespace, options.revision)
-    async with RemoteApi.in_cluster(pod) as api:
+    account = Path(pod.host_path(str(SERVICE_ACCOUNT_DIR)))
+    async with RemoteApi.in_cluster(pod, account) as api:
         try:
             await Istiod(api, options, pod).run(stop)
         except OSError as error:

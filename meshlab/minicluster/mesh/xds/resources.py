@@ -59,6 +59,10 @@ class Packed:
     invalid: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
+Same = dict[int, tuple[Obj, Resource]]
+"""Objects by identity, and what they were packed into; it keeps the objects alive, so that an identity stays theirs."""
+
+
 class ResourceCache:
     """Packs resources, each distinct one once."""
 
@@ -83,15 +87,26 @@ class ResourceCache:
             self._known[digest] = resource
         return resource
 
-    async def pack_all(self, resources: Mapping[str, Mapping[str, Obj]]) -> Packed:
-        """Pack what ``mesh.envoy.build`` made, giving way to other tasks every few milliseconds."""
+    async def pack_all(self, resources: Mapping[str, Mapping[str, Obj]], same: Same | None = None) -> Packed:
+        """Pack what ``mesh.envoy.build`` made, giving way to other tasks every few milliseconds.
+
+        Args:
+            resources: type URL -> name -> resource.
+            same: what was packed already of the very same objects; it is added to. Proxies share most of theirs.
+        """
+        same = {} if same is None else same
         result = Packed({})
         resume_at = time.perf_counter() + YIELD_AFTER_S
         for type_url, named in resources.items():
             packed = result.snapshot.setdefault(type_url, {})
             for name, value in named.items():
+                known = same.get(id(value))
+                if known is not None and known[0] is value:
+                    packed[name] = known[1]
+                    continue
                 try:
                     packed[name] = self.pack(type_url, value)
+                    same[id(value)] = (value, packed[name])
                 except proto.InvalidResource as error:
                     result.invalid[type_url, name] = str(error)
                 if time.perf_counter() >= resume_at:

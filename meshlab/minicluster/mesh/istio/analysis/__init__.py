@@ -10,7 +10,7 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 
 from meshlab.minicluster.mesh.istio.analysis import (
-    annotations,
+    annotation,
     authorization,
     destinationrule,
     gateway,
@@ -33,19 +33,55 @@ from meshlab.minicluster.mesh.istio.analysis.model import (
 __all__ = ["ANALYZERS", "KINDS", "Analyzer", "Message", "Resource", "Snapshot", "analyze"]
 
 ANALYZERS: tuple[Analyzer, ...] = (
-    Analyzer("annotations.K8sAnalyzer", "Checks for misplaced and invalid Istio annotations in Kubernetes resources", annotations.analyze),
-    Analyzer("auth.AuthorizationPoliciesAnalyzer", "Checks the validity of authorization policies", authorization.analyze),
-    Analyzer("destinationrule.SubsetSelectPodAnalyzer", "Checks if pods are selected by subsets in destination rules.", destinationrule.analyze),
-    Analyzer("gateway.IngressGatewayPortAnalyzer", "Checks a gateway's ports against the gateway's Kubernetes Service ports", gateway.analyze),
+    Analyzer(
+        "annotations.K8sAnalyzer",
+        "Checks for misplaced and invalid Istio annotations in Kubernetes resources",
+        annotation.analyze,
+    ),
+    Analyzer(
+        "auth.AuthorizationPoliciesAnalyzer", "Checks the validity of authorization policies", authorization.analyze
+    ),
+    Analyzer(
+        "destinationrule.SubsetSelectPodAnalyzer",
+        "Checks if pods are selected by subsets in destination rules.",
+        destinationrule.analyze,
+    ),
+    Analyzer(
+        "gateway.IngressGatewayPortAnalyzer",
+        "Checks a gateway's ports against the gateway's Kubernetes Service ports",
+        gateway.analyze,
+    ),
     Analyzer("injection.Analyzer", "Checks conditions related to Istio sidecar injection", injection.analyze),
-    Analyzer("schema.ValidationAnalyzer", "Runs schema validation as an analyzer on all Istio resources", validity.analyze),
+    Analyzer(
+        "schema.ValidationAnalyzer", "Runs schema validation as an analyzer on all Istio resources", validity.analyze
+    ),
     Analyzer("service.PortNameAnalyzer", "Checks the port names associated with each service", services.analyze),
-    Analyzer("virtualservice.ConflictingMeshGatewayHostsAnalyzer", "Checks if multiple virtual services associated with the mesh gateway have conflicting hosts", virtualservice.conflicts),
-    Analyzer("virtualservice.DestinationHostAnalyzer", "Checks the destination hosts associated with each virtual service", virtualservice.hosts),
-    Analyzer("virtualservice.DestinationRuleAnalyzer", "Checks the destination rules associated with each virtual service", virtualservice.subsets),
-    Analyzer("virtualservice.GatewayAnalyzer", "Checks the gateways associated with each virtual service", virtualservice.gateways),
-    Analyzer("virtualservice.MatchesAnalyzer", "Checks HTTP, TLS and TCP matches for duplicates and unreachable rules", matches.analyze),
-)  # fmt: skip
+    Analyzer(
+        "virtualservice.ConflictingMeshGatewayHostsAnalyzer",
+        "Checks if multiple virtual services associated with the mesh gateway have conflicting hosts",
+        virtualservice.conflicts,
+    ),
+    Analyzer(
+        "virtualservice.DestinationHostAnalyzer",
+        "Checks the destination hosts associated with each virtual service",
+        virtualservice.hosts,
+    ),
+    Analyzer(
+        "virtualservice.DestinationRuleAnalyzer",
+        "Checks the destination rules associated with each virtual service",
+        virtualservice.subsets,
+    ),
+    Analyzer(
+        "virtualservice.GatewayAnalyzer",
+        "Checks the gateways associated with each virtual service",
+        virtualservice.gateways,
+    ),
+    Analyzer(
+        "virtualservice.MatchesAnalyzer",
+        "Checks HTTP, TLS and TCP matches for duplicates and unreachable rules",
+        matches.analyze,
+    ),
+)
 
 
 def analyze(

@@ -52,6 +52,8 @@ def documents(text: str, file: str) -> Iterator[tuple[Any, dict[Path, int]]]:
     try:
         while loader.check_node():
             node = loader.get_node()
+            if node is None:
+                break
             lines: dict[Path, int] = {}
             value = loader.construct_document(node)
             _record(node, (), lines)

@@ -13,7 +13,7 @@ LEVELS: tuple[Level, ...] = ("Error", "Warning", "Info")
 
 @dataclass(frozen=True, slots=True)
 class MessageType:
-    """One row of the catalogue; ``{0}`` are plain arguments, ``{0!q}`` are not used: quote with `quoted`."""
+    """One row of the catalogue; an argument that upstream writes with ``%q`` is passed through `quoted`."""
 
     code: str
     level: Level
@@ -31,8 +31,8 @@ MESSAGES = _table(
         "IST0102",
         "Info",
         "NamespaceNotInjected",
-        "The namespace is not enabled for Istio injection. Run 'kubectl label namespace {0} istio-injection=enabled' to "
-        "enable it, or 'kubectl label namespace {0} istio-injection=disabled' to explicitly mark it as not needing "
+        "The namespace is not enabled for Istio injection. Run 'kubectl label namespace {0} istio-injection=enabled' "
+        "to enable it, or 'kubectl label namespace {0} istio-injection=disabled' to explicitly mark it as not needing "
         "injection.",
     ),
     (

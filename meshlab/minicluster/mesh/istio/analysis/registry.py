@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from meshlab.minicluster.mesh.hostnames import host_matches
 from meshlab.minicluster.mesh.istio.analysis.model import Resource, Snapshot
-from meshlab.minicluster.mesh.istio.hosts import closest, resolve_host
+from meshlab.minicluster.mesh.istio.hosts import resolve_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,7 @@ class Host:
     def visible_from(self, namespace: str) -> bool:
         """Whether configuration of that namespace may refer to it."""
         return any(
-            entry == "*" or entry == namespace or (entry == "." and namespace == self.namespace)
-            for entry in self.export_to
+            entry in ("*", namespace) or (entry == "." and namespace == self.namespace) for entry in self.export_to
         )
 
 
@@ -54,8 +54,8 @@ class Registry:
         if "*" in full:
             suffix = full.lstrip("*")
             return next((item for name, item in visible.items() if name.endswith(suffix)), None)
-        pattern = closest((name for name in visible if "*" in name), full)
-        return visible[pattern] if pattern else None
+        patterns = [name for name in visible if "*" in name and host_matches(name, full)]
+        return visible[max(patterns, key=len)] if patterns else None
 
 
 def _service(service: Resource) -> Host:

@@ -10,9 +10,9 @@ from meshlab.minicluster.mesh.model import Protocol
 
 
 def analyze(snapshot: Snapshot) -> Iterator[Message]:
-    """Check the ports of every service outside the system namespaces; istiod's own are left out."""
+    """Check the ports of every service outside the system namespaces; Istio's own (label ``istio``) are left out."""
     for service in snapshot.of("services"):
-        if service.namespace in SYSTEM_NAMESPACES or service.labels.get("istio") == "pilot":
+        if service.namespace in SYSTEM_NAMESPACES or "istio" in service.labels:
             continue
         external = service.spec.get("type") == "ExternalName"
         for index, port in enumerate(service.spec.get("ports") or []):

@@ -30,7 +30,7 @@ def is_istio_kind(obj: Obj) -> bool:
 def problems(obj: Obj) -> list[str]:
     """Everything that is wrong with one of Istio's objects; empty for other kinds."""
     from meshlab.minicluster.apiserver.schema import prune, validate
-    from meshlab.minicluster.mesh.istio import validation
+    from meshlab.minicluster.mesh.istio.validation import validate as validate_rules
 
     schema = _schemas().get((str(obj.get("apiVersion")), str(obj.get("kind"))))
     if schema is None:
@@ -40,7 +40,7 @@ def problems(obj: Obj) -> list[str]:
     found += [f"{problem.field}: {problem.message}" for problem in validate(schema, obj)]
     if found:
         return found
-    return list(validation.validate(obj))
+    return list(validate_rules(obj))
 
 
 def analyze(snapshot: Snapshot) -> Iterator[Message]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.hostnames import host_matches
 from meshlab.minicluster.mesh.istio.analysis.messages import go_list, quoted
 from meshlab.minicluster.mesh.istio.analysis.model import Message, Path, Resource, Snapshot, message
 from meshlab.minicluster.mesh.istio.analysis.registry import Registry
-from meshlab.minicluster.mesh.istio.hosts import host_matches, resolve_host
+from meshlab.minicluster.mesh.istio.hosts import resolve_host
 
 VIRTUAL_SERVICES = "virtualservices.networking.istio.io"
 DESTINATION_RULES = "destinationrules.networking.istio.io"
@@ -108,9 +109,9 @@ def _served(gateway: Resource, virtual_service: Resource) -> bool:
     for server in _objects(gateway.spec.get("servers")):
         for entry in server.get("hosts") or []:
             scope, _, pattern = str(entry).rpartition("/")
-            if scope and scope not in ("*", virtual_service.namespace):
-                if not (scope == "." and gateway.namespace == virtual_service.namespace):
-                    continue
+            scope = gateway.namespace if scope == "." else scope
+            if scope not in ("", "*", virtual_service.namespace):
+                continue
             pattern = resolve_host(pattern, gateway.namespace)
             if any(host_matches(pattern, host) or host_matches(host, pattern) for host in wanted):
                 return True

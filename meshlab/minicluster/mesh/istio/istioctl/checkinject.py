@@ -11,6 +11,10 @@ from meshlab.minicluster.mesh.istio.istioctl.pods import find_pod
 from meshlab.minicluster.mesh.istio.istioctl.session import connect
 from meshlab.minicluster.mesh.istio.istioctl.table import columns
 
+NO_LABELS = (
+    "No matching namespace labels (istio-injection=enabled, istio.io/rev) or pod labels (sidecar.istio.io/inject=true)"
+)
+
 
 async def run(argv: Sequence[str]) -> int:
     """Run the command."""
@@ -53,9 +57,9 @@ def is_injector(entry: Obj) -> bool:
 def verdict(hook: Obj, labels: Mapping[str, str], namespace_labels: Mapping[str, str]) -> tuple[bool, str]:
     """Whether one of a configuration's entries selects the pod, and the label that decides."""
     for entry in hook.get("webhooks") or []:
-        if is_injector(entry) and _selects(entry.get("namespaceSelector"), namespace_labels):
-            if _selects(entry.get("objectSelector"), labels):
-                return True, _reason(entry, labels, namespace_labels)
+        chosen = is_injector(entry) and _selects(entry.get("namespaceSelector"), namespace_labels)
+        if chosen and _selects(entry.get("objectSelector"), labels):
+            return True, _reason(entry, labels, namespace_labels)
     if labels.get("sidecar.istio.io/inject") == "false":
         return False, "Pod label sidecar.istio.io/inject=false explicitly disables injection"
     if "istio-injection" in namespace_labels and namespace_labels["istio-injection"] != "enabled":
@@ -65,10 +69,7 @@ def verdict(hook: Obj, labels: Mapping[str, str], namespace_labels: Mapping[str,
     if revision:
         own = (hook["metadata"].get("labels") or {}).get("istio.io/rev", "default")
         return False, f"Label istio.io/rev={revision} does not match this revision ({own})"
-    return (
-        False,
-        "No matching namespace labels (istio-injection=enabled, istio.io/rev) or pod labels (sidecar.istio.io/inject=true)",
-    )
+    return False, NO_LABELS
 
 
 def _reason(entry: Obj, labels: Mapping[str, str], namespace_labels: Mapping[str, str]) -> str:

@@ -266,11 +266,15 @@ async def reasons(api: KubeApi, deployments: Sequence[Obj]) -> list[str]:
             lines += [f"Pod/{namespace}/{pod['metadata']['name']}: {text}" for text in pod_problems(pod)]
         events = (await api.list("events", namespace)).items
         for event in events:
-            involved = event.get("involvedObject") or {}
-            if event.get("type") == "Warning" and str(involved.get("name", "")).startswith(name):
-                text = f"{event.get('reason')}: {event.get('message')}"
-                lines.append(f"{involved.get('kind')}/{namespace}/{involved.get('name')}: {text}")
+            lines += _warning(event, namespace, name)
     return list(dict.fromkeys(lines))
+
+
+def _warning(event: Obj, namespace: str, name: str) -> list[str]:
+    involved = event.get("involvedObject") or {}
+    if event.get("type") != "Warning" or not str(involved.get("name", "")).startswith(name):
+        return []
+    return [f"{involved.get('kind')}/{namespace}/{involved['name']}: {event.get('reason')}: {event.get('message')}"]
 
 
 def pod_problems(pod: Obj) -> list[str]:
@@ -288,7 +292,8 @@ def pod_problems(pod: Obj) -> list[str]:
             problems.append(f"container {entry['name']} ended with exit code {ended['exitCode']}")
         elif "running" in state and not entry.get("ready"):
             problems.append(f"container {entry['name']} runs but is not ready")
-    for condition in status.get("conditions") or []:
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            problems.append(f"not scheduled: {condition.get('message', '')}")
-    return problems
+    return problems + [
+        f"not scheduled: {condition.get('message', '')}"
+        for condition in status.get("conditions") or []
+        if condition["type"] == "PodScheduled" and condition["status"] == "False"
+    ]

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_ERROR, EXIT_USAGE, CommandError
+from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_ERROR, EXIT_USAGE, CommandError, LackingError
 from meshlab.minicluster.mesh.istio.istioctl.flags import GLOBAL_VALUE_FLAGS
 
 
@@ -52,7 +52,7 @@ UNAVAILABLE = {
     "completion": "type the commands; this istioctl generates no completion",
     "create-remote-secret": "a lab is one cluster; several clusters need a real Istio",
     "operator": "the in-cluster operator is gone from Istio; use istioctl install",
-    "profile": "the profiles are default, demo, minimal and empty; istioctl manifest generate --set profile=demo  shows one",
+    "profile": "istioctl manifest generate --set profile=demo  shows one of default, demo, minimal, empty",
     "remote-clusters": "a lab is one cluster; several clusters need a real Istio",
     "tag": "install with --revision; revision tags need a real Istio",
     "upgrade": "istioctl install  changes the installation in place",
@@ -76,6 +76,8 @@ def main(argv: list[str]) -> int:
     try:
         return _run(argv)
     except CommandError as error:
+        if error.exit_code == EXIT_USAGE or isinstance(error, LackingError):
+            _offer_to_the_other(argv)
         print(f"Error: {error.message}", file=sys.stderr)
         if error.hint:
             print(error.hint, file=sys.stderr)
@@ -125,6 +127,26 @@ async def _reported(command: Coroutine[Any, Any, int]) -> int:
         ) from error
 
 
+def _offer_to_the_other(argv: list[str]) -> None:
+    """What the lab's istioctl does not know goes to the istioctl on PATH, if the cluster is not a lab."""
+    leading, rest = split_leading(argv)
+    flags = dict(zip(("-c", "--kubeconfig", "--context"), ("", "", ""), strict=True))
+    for position, word in enumerate([*leading, *rest]):
+        name, separator, value = word.partition("=")
+        if name in flags:
+            following = [*leading, *rest][position + 1 : position + 2]
+            flags[name] = value if separator else "".join(following)
+    named = flags["-c"] or flags["--kubeconfig"]
+    if not named and not os.environ.get("KUBECONFIG"):
+        return
+    from meshlab.minicluster.mesh.istio.istioctl import session
+
+    if session.other_istioctl(os.environ.get("PATH", "")) is not None and asyncio.run(
+        session.is_foreign(named, flags["--context"])
+    ):
+        session.hand_over(argv, "")
+
+
 def split_leading(argv: list[str]) -> tuple[list[str], list[str]]:
     """Split the global flags that stand before the command from the rest."""
     index = 0
@@ -143,7 +165,7 @@ def find(name: str, *, experimental: bool) -> Command:
         if name == known or name in command.aliases:
             return command
     if name in UNAVAILABLE:
-        raise CommandError(f"the lab's istioctl has no command {name}", hint=f"Instead: {UNAVAILABLE[name]}.")
+        raise LackingError(f"the lab's istioctl has no command {name}", hint=f"Instead: {UNAVAILABLE[name]}.")
     prefix = "istioctl experimental" if experimental else "istioctl"
     close = difflib.get_close_matches(name, [*COMMANDS, *UNAVAILABLE], n=3)
     hint = "Did you mean " + " or ".join(close) + "?" if close else "Run 'istioctl --help' for usage."

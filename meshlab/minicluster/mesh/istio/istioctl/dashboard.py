@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError
+from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError, LackingError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser
 from meshlab.minicluster.mesh.istio.istioctl.session import Session, connect, kubeconfig
 
@@ -53,7 +53,7 @@ async def run(argv: Sequence[str]) -> int:
     parser.add_argument("-l", "--selector", default="", help="label selector of the pods")
     arguments = parser.parse(argv)
     if arguments.name in LACKING:
-        raise CommandError(f"the lab has no dashboard {arguments.name}", hint=f"Instead: {LACKING[arguments.name]}.")
+        raise LackingError(f"the lab has no dashboard {arguments.name}", hint=f"Instead: {LACKING[arguments.name]}.")
     dashboard = DASHBOARDS.get(arguments.name)
     if dashboard is None:
         raise CommandError(

@@ -59,8 +59,7 @@ def describe_pod(pod: Obj, snapshot: Snapshot, root_namespace: str = "istio-syst
         lines.append(f"WARNING: {shown} is not part of mesh; no Istio sidecar")
         return lines
     for key in ("app", "version"):
-        if key not in labels:
-            lines.append(f"   Suggestion: add '{key}' label to pod for Istio telemetry.")
+        lines += [f"   Suggestion: add '{key}' label to pod for Istio telemetry."] if key not in labels else []
     services = [
         service
         for service in snapshot.of("services")

@@ -17,3 +17,7 @@ class CommandError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+class LackingError(CommandError):
+    """Upstream's istioctl can do this and the lab's cannot; on a cluster that is no lab, the other one may."""

@@ -68,10 +68,7 @@ async def run(argv: Sequence[str]) -> int:
     config = await _configuration(arguments)
     output = transform(text, arguments.filename, config, arguments.namespace or "default")
     if arguments.output:
-        try:
-            Path(arguments.output).write_text(output)
-        except OSError as error:
-            raise CommandError(f"could not write {arguments.output}: {error.strerror}") from error
+        _write(arguments.output, output)
     else:
         print(output, end="")
     return 0
@@ -83,6 +80,13 @@ def _read(name: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise CommandError(f"could not read {name}: {reason}") from error
+
+
+def _write(name: str, text: str) -> None:
+    try:
+        Path(name).write_text(text)
+    except OSError as error:
+        raise CommandError(f"could not write {name}: {error.strerror}") from error
 
 
 async def _configuration(arguments: argparse.Namespace) -> inject.InjectionConfig:

@@ -77,6 +77,16 @@ def kubeconfig(flag: str, environment: os._Environ[str] | dict[str, str]) -> Pat
     return next((path for path in named if path.is_file()), named[0])
 
 
+async def is_foreign(kubeconfig_flag: str, context: str) -> bool:
+    """Whether the named cluster answers and is not a lab."""
+    try:
+        client = RemoteApi.from_kubeconfig(kubeconfig(kubeconfig_flag, os.environ), context or None)
+        async with client as api:
+            return await _lab_name(api) is None
+    except (CommandError, ConnectionConfigError):
+        return False
+
+
 async def _lab_name(api: RemoteApi) -> str | None:
     """The lab's name, or None for a cluster that is not a lab."""
     try:

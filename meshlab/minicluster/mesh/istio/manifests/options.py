@@ -20,7 +20,18 @@ from meshlab.minicluster.kubeapi import Obj
 
 PROFILES = ("default", "demo", "minimal", "empty")
 SPEC_FIELDS = frozenset(
-    ["profile", "hub", "tag", "revision", "namespace", "meshConfig", "components", "values", "unvalidatedValues", "compatibilityVersion"]
+    [
+        "profile",
+        "hub",
+        "tag",
+        "revision",
+        "namespace",
+        "meshConfig",
+        "components",
+        "values",
+        "unvalidatedValues",
+        "compatibilityVersion",
+    ]
 )
 GATEWAY_LISTS = {"ingressGateways": "istio-ingressgateway", "egressGateways": "istio-egressgateway"}
 KNOWN_COMPONENTS = frozenset({"base", "pilot", "cni", "ztunnel", *GATEWAY_LISTS})
@@ -137,7 +148,7 @@ def _named(value: object) -> bool:
 
 
 def set_path(tree: Obj, path: str, value: object) -> None:
-    """Write ``value`` at ``a.b[0].c`` or ``a.b[name:x].c``; a dot inside a key is written ``\\.``.
+    r"""Write ``value`` at ``a.b[0].c`` or ``a.b[name:x].c``; a dot inside a key is written ``\.``.
 
     An index into the gateway lists names the gateway of that position of the profile, as upstream's profiles do.
     """
@@ -241,7 +252,7 @@ def _check_shape(known: object, asked: object, path: str) -> None:
     if isinstance(known, dict) != isinstance(asked, dict) or isinstance(known, list) != isinstance(asked, list):
         if known in ({}, []) or asked is None:
             return
-        shape = {dict: "an object", list: "a list"}.get(type(known), "a single value")
+        shape = "an object" if isinstance(known, dict) else "a list" if isinstance(known, list) else "a single value"
         raise OptionsError(f'"{path}" is {shape}, not {asked!r}')
     if isinstance(known, dict) and isinstance(asked, dict):
         for key, value in asked.items():

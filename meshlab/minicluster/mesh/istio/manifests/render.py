@@ -87,6 +87,10 @@ def _enabled(component: Obj) -> bool:
     return component.get("enabled") is True
 
 
+def _budgets(spec: Spec) -> bool:
+    return bool(spec.spec["values"]["global"]["defaultPodDisruptionBudget"]["enabled"])
+
+
 def _base(spec: Spec) -> list[Obj]:
     return [*istio_crds(), *_documents("base.yaml", {"namespace": spec.namespace})]
 
@@ -131,7 +135,7 @@ def _pilot(spec: Spec) -> list[Obj]:
             overlay = {"env": [{"name": key, "value": value} for key, value in env.items()]}
             _overlay_workload(obj, overlay, "pilot")
             _overlay_workload(obj, spec.spec["components"]["pilot"].get("k8s") or {}, "pilot")
-        elif kind == "PodDisruptionBudget" and not values["global"]["defaultPodDisruptionBudget"]["enabled"]:
+        elif kind == "PodDisruptionBudget" and not _budgets(spec):
             continue
         result.append(obj)
     if spec.spec["values"]["defaultRevision"] in ("default", revision):
@@ -203,9 +207,8 @@ def _gateways(spec: Spec, component: str, gateways: list[Obj]) -> list[Obj]:
             elif obj["kind"] == "Deployment":
                 _gateway_workload(obj, component, spec.revision)
                 _overlay_workload(obj, overlay, name)
-            elif obj["kind"] == "PodDisruptionBudget":
-                if not spec.spec["values"]["global"]["defaultPodDisruptionBudget"]["enabled"]:
-                    continue
+            elif obj["kind"] == "PodDisruptionBudget" and not _budgets(spec):
+                continue
             result.append(obj)
     return result
 
@@ -220,7 +223,24 @@ def _gateway_workload(deployment: Obj, component: str, revision: str) -> None:
 
 
 WORKLOAD_OVERLAYS = frozenset(
-    ["env", "resources", "replicaCount", "nodeSelector", "tolerations", "affinity", "podAnnotations", "strategy", "imagePullPolicy", "priorityClassName", "service", "serviceAnnotations", "hpaSpec", "podDisruptionBudget", "overlays", "securityContext"]
+    [
+        "env",
+        "resources",
+        "replicaCount",
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "podAnnotations",
+        "strategy",
+        "imagePullPolicy",
+        "priorityClassName",
+        "service",
+        "serviceAnnotations",
+        "hpaSpec",
+        "podDisruptionBudget",
+        "overlays",
+        "securityContext",
+    ]
 )
 
 

@@ -28,7 +28,7 @@ from meshlab.minicluster.mesh.istio.reading import Problem
 from meshlab.minicluster.mesh.istio.translate import Translation, translate
 from meshlab.minicluster.mesh.model import ProxyNode
 from meshlab.minicluster.mesh.xds import ProxyConnection, ResourceCache
-from meshlab.minicluster.mesh.xds.resources import CLUSTER, LISTENER, SECRET
+from meshlab.minicluster.mesh.xds.resources import CLUSTER, LISTENER, SECRET, Same
 from meshlab.minicluster.network.addresses import hidden_address
 
 logger = logging.getLogger(__name__)
@@ -138,6 +138,7 @@ class Distributor:
         if self._translation is None:
             return
         self.pushes += 1
+        same: Same = {}
         for connection in connections:
             if connection not in self._connections:
                 continue
@@ -152,7 +153,7 @@ class Distributor:
                 logger.exception("configuration for %s failed", connection.node_id)
                 continue
             await asyncio.sleep(0)
-            packed = await self._cache.pack_all(resources)
+            packed = await self._cache.pack_all(resources, same)
             if packed.invalid != connection.invalid:
                 for (type_url, name), reason in packed.invalid.items():
                     logger.error("%s: %s %s is invalid: %s", connection.node_id, type_url, name, reason)

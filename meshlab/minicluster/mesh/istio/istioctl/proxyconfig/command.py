@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError
+from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError, LackingError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser
 from meshlab.minicluster.mesh.istio.istioctl.pods import find_pod, proxy_container
 from meshlab.minicluster.mesh.istio.istioctl.proxyconfig import tables
-from meshlab.minicluster.mesh.istio.istioctl.proxyconfig.dump import ConfigDump
-from meshlab.minicluster.mesh.istio.istioctl.proxyconfig.output import camel, dump
+from meshlab.minicluster.mesh.istio.istioctl.proxyconfig.dump import ConfigDump, field
+from meshlab.minicluster.mesh.istio.istioctl.proxyconfig.output import camel, dump, plain
 from meshlab.minicluster.mesh.istio.istioctl.session import Session, connect
 from meshlab.minicluster.mesh.istio.istioctl.table import columns
 
@@ -89,7 +89,7 @@ def sub_command(argv: list[str]) -> tuple[str, list[str]]:
         if name == kind or name in aliases:
             return kind, [*leading, *rest[1:]]
     if name in LACKING:
-        raise CommandError(f"the lab's istioctl has no proxy-config {name}", hint=f"Instead: {LACKING[name]}.")
+        raise LackingError(f"the lab's istioctl has no proxy-config {name}", hint=f"Instead: {LACKING[name]}.")
     raise CommandError(
         f'unknown command "{name}" for "istioctl proxy-config"',
         hint=f"there are {', '.join(KINDS)}",
@@ -154,7 +154,7 @@ class Proxy:
             reason = (result.stderr or result.stdout).decode(errors="replace").strip()
             raise CommandError(
                 f"failed to execute command on {self.name}: {reason}",
-                hint=f"kubectl -n {metadata['namespace']} logs {metadata['name']} -c istio-proxy  shows the proxy's log.",
+                hint=f"kubectl -n {metadata['namespace']} logs {metadata['name']} -c istio-proxy  shows its log.",
             )
         return result.stdout.decode(errors="replace")
 
@@ -205,20 +205,20 @@ def show(kind: str, config: Any, statuses: Any, arguments: argparse.Namespace) -
         return columns(tables.secrets(parsed.secrets(), datetime.now(UTC)), padding=5)
     if kind == "cluster":
         chosen = [item for item in parsed.clusters() if filters.cluster_matches(item)]
-        return dump(camel(chosen), form) if form else columns(tables.clusters(chosen), padding=5)
+        return dump(camel(plain(chosen)), form) if form else columns(tables.clusters(chosen), padding=5)
     if kind == "listener":
         chosen = [item for item in parsed.listeners() if filters.listener_matches(item)]
-        return dump(camel(chosen), form) if form else columns(tables.listeners(chosen, verbose=verbose), padding=1)
+        return (
+            dump(camel(plain(chosen)), form) if form else columns(tables.listeners(chosen, verbose=verbose), padding=1)
+        )
     if kind == "route":
         chosen = [item for item in parsed.routes() if filters.name in ("", item.get("name"))]
-        return dump(camel(chosen), form) if form else columns(tables.routes(chosen, verbose=verbose), padding=5)
+        return dump(camel(plain(chosen)), form) if form else columns(tables.routes(chosen, verbose=verbose), padding=5)
     raise CommandError(f"proxy-config {kind} reads a live proxy, not a file")
 
 
 def _endpoints(statuses: Any, filters: tables.Filters, form: str) -> str:
-    entries = (
-        statuses.get("cluster_statuses") or statuses.get("clusterStatuses") if isinstance(statuses, dict) else None
-    )
+    entries = field(statuses, "cluster_statuses") if isinstance(statuses, dict) else None
     if not isinstance(entries, list):
         raise CommandError("endpoints are read from Envoy's  clusters?format=json, and this is something else")
     if form:

@@ -119,9 +119,11 @@ def _route_key(route: Obj) -> tuple[int, int, str]:
 
 
 def address_port(listener: Obj) -> tuple[str, int]:
-    """The listener's address and port; a pipe's path counts as address."""
+    """The listener's address and port; a pipe's path or an internal listener's name counts as address."""
     address = field(listener, "address") or {}
     socket = field(address, "socket_address")
     if socket:
         return str(field(socket, "address") or ""), int(field(socket, "port_value") or 0)
-    return str((field(address, "pipe") or {}).get("path", "")), 0
+    if pipe := field(address, "pipe"):
+        return str(pipe.get("path", "")), 0
+    return str(listener.get("name", "")), 0

@@ -7,8 +7,18 @@ from typing import Any
 
 import yaml
 
+from meshlab.minicluster.kubeapi import Obj
+
 FREE_MAPS = frozenset(
-    ["typed_per_filter_config", "typed_filter_metadata", "labels", "typedPerFilterConfig", "typedFilterMetadata", "typed_extension_protocol_options", "typedExtensionProtocolOptions"]
+    [
+        "typed_per_filter_config",
+        "typed_filter_metadata",
+        "labels",
+        "typedPerFilterConfig",
+        "typedFilterMetadata",
+        "typed_extension_protocol_options",
+        "typedExtensionProtocolOptions",
+    ]
 )
 """Fields whose keys are data; their values are messages again."""
 STRUCTS = frozenset({"filter_metadata", "filterMetadata"})
@@ -32,6 +42,11 @@ def camel(value: Any) -> Any:
         else:
             result[_name(key)] = camel(item)
     return result
+
+
+def plain(resources: list[Obj]) -> list[Obj]:
+    """The resources without the type that ``Any`` wraps around them: each is printed as the message it is."""
+    return [{key: value for key, value in resource.items() if key != "@type"} for resource in resources]
 
 
 def _name(key: str) -> str:

@@ -198,6 +198,8 @@ def route_match(match: Obj) -> str:
         words.append(path)
     if regex := field(match, "safe_regex"):
         words.append(f"regex {regex.get('regex', '')}")
+    if field(match, "connect_matcher") is not None:
+        words.append("CONNECT")
     return " ".join(words)
 
 
@@ -214,7 +216,7 @@ def routes(items: Sequence[Obj], *, verbose: bool) -> Rows:
             head = [name, str(host.get("name", "")), domains(host.get("domains") or [])]
             entries = host.get("routes") or []
             for entry in entries:
-                if (entry.get("route") or {}).get("cluster") == "PassthroughCluster":
+                if str((entry.get("route") or {}).get("cluster", "")).startswith("PassthroughCluster"):
                     continue
                 rows.append([*head, route_match(entry.get("match") or {}), managed_by(entry.get("metadata"))])
             if not entries:
@@ -223,18 +225,20 @@ def routes(items: Sequence[Obj], *, verbose: bool) -> Rows:
 
 
 def domains(names: Sequence[str]) -> str:
-    """At most two domains, those that are not just longer forms of another, and how many more there are."""
+    """The two shortest domains, leaving out longer forms of another, and how many more there are."""
     if len(names) <= 1:
         return "".join(names)
     plain = [name for name in names if ":" not in name or (name.count(":") > 2 and name.endswith("]"))]
-    kept = [name for name in plain if not any(name != short and short in plain for short in _shorter(name))]
+    plain = plain or list(names)
+    kept = [name for name in plain if not any(short != name and short in plain for short in _shorter(name))]
+    kept.sort(key=len)
     if len(kept) > 2:
         return f"{', '.join(kept[:2])} + {len(kept) - 2} more..."
     return ", ".join(kept)
 
 
-def _shorter(name: str) -> tuple[str, str]:
-    return name.removesuffix(".svc.cluster.local"), name.removesuffix(".svc")
+def _shorter(name: str) -> tuple[str, str, str]:
+    return name.removesuffix("."), name.removesuffix(".svc.cluster.local"), name.removesuffix(".svc")
 
 
 def managed_by(metadata: Obj | None) -> str:
