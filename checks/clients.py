@@ -141,6 +141,8 @@ def _send_batch(
 def describe_failures(requests: Mapping[str, Any]) -> str:
     """``503 on 12 of 200``, ``connection reset on 200 of 200``: everything that is not a 200."""
     parts = []
+    if not requests.get("n"):
+        return "nothing was sent yet"
     for status, count in (requests.get("status") or {}).items():
         if status == "000":
             continue

@@ -7,6 +7,7 @@ during which a watched object changed is thrown away, since it belongs to no mom
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +21,8 @@ from meshlab.errors import ClusterUnreachable, LabError
 from meshlab.grading.evidence import Evidence
 from meshlab.grading.registry import Check, CheckContext, Registry
 from meshlab.grading.verdicts import NeedMore, Verdict, lab_error, worst
+
+logger = logging.getLogger(__name__)
 
 REQUEST_BUDGET = 8000
 SECONDS_BUDGET = 45.0
@@ -146,6 +149,10 @@ def run_check(context: CheckContext, call: CheckCall, registry: Registry, *, wit
             verdict = lab_error("lab.unreachable", error.message, "the cluster does not answer", error.hint)
         except LabError as error:
             verdict = lab_error("lab.failed", error.message, "the cluster refused what the check needs", error.hint)
+        except Exception as error:  # a check is the course's code; its defect must not cost a learner points
+            logger.exception("check %s", call.name)
+            why = "the check itself is broken; this is a defect of the course"
+            verdict = lab_error("check.crashed", f"{call.name}: {type(error).__name__}: {error}", why)
         left = deadline - time.monotonic()
         if verdict.outcome != "PENDING" or left <= 0:
             break

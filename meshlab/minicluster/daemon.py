@@ -131,6 +131,7 @@ async def _running(lab: LabPaths, reporter: Reporter, lost: asyncio.Event) -> As
         server.write_kubeconfig(lab.kubeconfig)
         api: KubeApi = server.local("system:kube-controller-manager")
         await _mark(api, lab)
+        await _serve_gateway_api(api)
 
         reporter.send(stage="controllers")
         recorder = EventRecorder(api, "kubelet")
@@ -145,7 +146,7 @@ async def _running(lab: LabPaths, reporter: Reporter, lost: asyncio.Event) -> As
             network=network,
             recorder=recorder,
             ca_pem=server.ca_pem,
-            namespaced_resources=server.namespaced_resources,
+            served_resources=server.served_resources,
         )
         await controllers.start()
         stack.push_async_callback(controllers.stop)
@@ -176,6 +177,18 @@ async def _running(lab: LabPaths, reporter: Reporter, lost: asyncio.Event) -> As
 async def _mark(api: KubeApi, lab: LabPaths) -> None:
     """Put the marker on ``kube-system`` by which the lab's istioctl knows an embedded lab."""
     await api.patch("namespaces", "kube-system", {"metadata": {"labels": {LAB_LABEL: lab.name}}})
+
+
+async def _serve_gateway_api(api: KubeApi) -> None:
+    """Serve the standard channel of the Gateway API from the start; an installed version is left alone."""
+    from meshlab.minicluster.gatewayapi import gateway_api_crds
+
+    for crd in gateway_api_crds():
+        try:
+            await api.create("customresourcedefinitions.apiextensions.k8s.io", crd)
+        except StatusError as error:
+            if error.code != 409:
+                raise
 
 
 async def _wait_ready(api: KubeApi) -> None:

@@ -16,6 +16,7 @@ from meshlab.minicluster.apiserver.authz import Action
 from meshlab.minicluster.apiserver.discovery import AGGREGATED_TYPE
 from meshlab.minicluster.apiserver.impersonation import impersonated
 from meshlab.minicluster.apiserver.negotiation import JSON, accepts_discovery_v2
+from meshlab.minicluster.apiserver.openapi import EMPTY_OPENAPI_V2, OPENAPI_V2_TYPE
 from meshlab.minicluster.apiserver.paths import ApiPath, parse_api_path
 from meshlab.minicluster.apiserver.resources import Resource
 from meshlab.minicluster.apiserver.streams.query import parse_bool
@@ -119,7 +120,9 @@ class HttpApi:
                 body, etag = self.parts.openapi.document("/".join(rest))
                 return cached_answer(http, body, etag, JSON)
             case ["openapi", "v2"]:
-                raise statuses.not_acceptable(["application/json"])
+                if "protobuf" not in http.headers.get("Accept", ""):
+                    raise statuses.not_acceptable([OPENAPI_V2_TYPE])
+                return web.Response(body=EMPTY_OPENAPI_V2, headers={"Content-Type": OPENAPI_V2_TYPE})
         raise statuses.no_such_path()
 
 

@@ -10,6 +10,15 @@ from meshlab.minicluster.apiserver import statuses
 from meshlab.minicluster.apiserver.catalog import Catalog
 from meshlab.minicluster.apiserver.schema import Schema, SchemaSet
 
+OPENAPI_V2_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+EMPTY_OPENAPI_V2 = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.37.1\x42\x00"
+"""An OpenAPI v2 document without a definition: ``{swagger: "2.0", info: {title, version}, paths: {}}`` as protobuf.
+
+kubectl falls back to it for kinds of which v3 knows nothing. Told nothing here either, it goes on and says that there
+is no such kind; told 404 or 406 instead, it gives up and blames the download.
+"""
+
 
 class OpenApi:
     """``/openapi/v3`` and below."""

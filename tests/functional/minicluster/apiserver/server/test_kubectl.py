@@ -94,7 +94,7 @@ async def test_get_in_all_forms(kubectl: Any) -> None:
     assert "myapp" in await succeed(kubectl, "get", "deploy", "--sort-by=.metadata.name", "--chunk-size=1")
     assert "Selector:" in await succeed(kubectl, "describe", "svc", "myapp")
     described = await succeed(kubectl, "describe", "deploy", "myapp")
-    assert "25% max unavailable, 25% max surge" in described and "#success=1 #failure=3" in described
+    assert "25% max unavailable, 25% max surge" in described and "successThreshold=1 failureThreshold=3" in described
     missing = await kubectl("get", "pod", "nope")
     assert missing.code == 1 and missing.err == 'Error from server (NotFound): pods "nope" not found\n'
 

@@ -188,12 +188,12 @@ class Bench:
         self.xds = self._server()
         self._certificate = self.authority.issue_serving([ISTIOD_NAME])
         self._stack = contextlib.AsyncExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def _server(self) -> XdsServer:
         return XdsServer(authenticate, self._connected)
 
     def _connected(self, connection: ProxyConnection) -> None:
-        self._tasks = getattr(self, "_tasks", set())
         task = asyncio.create_task(self.publish(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -35,8 +35,8 @@ def route(text: str) -> str:
 
 VALID = {
     "VirtualService": [
-        "{hosts: [myapp.default.svc.cluster.local], http: [{route: ["
-        "{destination: {host: myapp, subset: v1}, weight: 80}, {destination: {host: myapp, subset: v2}, weight: 20}]}]}",
+        "{hosts: [myapp.default.svc], http: [{route: [{destination: {host: myapp, subset: v1}, weight: 8},"
+        " {destination: {host: myapp, subset: v2}, weight: 2}]}]}",
         route(
             "route: [DEST]\nretries: {attempts: 3, perTryTimeout: 2s, retryOn: '5xx,503,connect-failure'}\ntimeout: 10s"
         ),
@@ -57,7 +57,7 @@ VALID = {
         " outlierDetection: {consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 3m, maxEjectionPercent: 100}}}",
     ],
     "Gateway": [
-        "{selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}",
+        "{selector: {istio: gateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}",
         "{servers: [{port: {number: 443, name: https, protocol: HTTPS}, hosts: [ns/a.com],"
         " tls: {mode: SIMPLE, credentialName: cert}}]}",
     ],
