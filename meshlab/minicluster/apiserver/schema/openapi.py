@@ -46,6 +46,8 @@ _PATCH_TYPES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+_CUSTOM_PATCH_TYPES = _PATCH_TYPES[:2]
+"""kubectl sends a strategic merge patch wherever this document offers one, and custom resources take none."""
 
 
 def index(resources: Iterable[Resource], generation: object) -> Obj:
@@ -96,7 +98,7 @@ def document(
             for sub in resource.subresources.values()
             if (found := names.get((sub.api_version, sub.kind))) is not None
         )
-        paths |= _paths(resource, name, listed)
+        paths |= _paths(resource, name, listed, _PATCH_TYPES if schema is None else _CUSTOM_PATCH_TYPES)
     schemas |= {name: _published(definitions[name]) for name in _closure(roots, definitions)}
     return {
         "openapi": "3.0.0",
@@ -203,7 +205,7 @@ def _gvk(resource: Resource) -> dict[str, str]:
     return {"group": resource.group, "version": resource.version, "kind": resource.kind}
 
 
-def _paths(resource: Resource, name: str | None, listed: str | None) -> Obj:
+def _paths(resource: Resource, name: str | None, listed: str | None, patch_types: Sequence[str]) -> Obj:
     """The paths of one resource, each with its operations."""
     base = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.version}"
     collection = (
@@ -226,13 +228,14 @@ def _paths(resource: Resource, name: str | None, listed: str | None) -> Obj:
             continue
         path, method, action, parameters, answer = table[verb]
         item = paths.setdefault(path, {"parameters": [*shared, *_name_parameter(path)]})
-        item[method] = _operation(resource, action, parameters, answer)
+        item[method] = _operation(resource, action, parameters, answer, patch_types)
     for sub in resource.subresources.values():
         path = f"{collection}/{{name}}/{sub.name}"
         item = paths.setdefault(path, {"parameters": [*shared, *_name_parameter(path)]})
         for verb in sub.verbs:
             method = {"create": "post", "update": "put"}.get(verb, verb)
-            operation = _operation(resource, method, _WRITE_PARAMETERS if method != "get" else {}, None, sub.name)
+            parameters = _WRITE_PARAMETERS if method != "get" else {}
+            operation = _operation(resource, method, parameters, None, patch_types, sub.name)
             operation["x-kubernetes-group-version-kind"] = {
                 "group": sub.group,
                 "version": sub.version,
@@ -243,7 +246,12 @@ def _paths(resource: Resource, name: str | None, listed: str | None) -> Obj:
 
 
 def _operation(
-    resource: Resource, action: str, parameters: Mapping[str, str], answer: str | None, subresource: str = ""
+    resource: Resource,
+    action: str,
+    parameters: Mapping[str, str],
+    answer: str | None,
+    patch_types: Sequence[str],
+    subresource: str = "",
 ) -> Obj:
     scope = "Namespaced" if resource.namespaced else ""
     group = resource.group.split(".")[0].capitalize() or "Core"
@@ -271,7 +279,7 @@ def _operation(
     elif action == "patch":
         operation["requestBody"] = {
             "required": True,
-            "content": {kind: {"schema": {"type": "object"}} for kind in _PATCH_TYPES},
+            "content": {kind: {"schema": {"type": "object"}} for kind in patch_types},
         }
     return operation
 

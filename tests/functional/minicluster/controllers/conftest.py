@@ -20,7 +20,6 @@ from meshlab.minicluster.events import EventRecorder
 from meshlab.minicluster.kubeapi import Obj, StatusError, object_key
 from meshlab.minicluster.network.addresses import LabNetwork, PortMap
 
-
 T = TypeVar("T")
 
 

@@ -20,7 +20,9 @@ from meshlab.minicluster.kubeapi import KubeApi, Obj, ObjectList, PatchType, Sta
 from meshlab.minicluster.network.addresses import LabNetwork, PortMap
 from meshlab.minicluster.node import Node
 
-HOST_TOOLS = "sh bash sleep cat echo ls tar env printenv id touch rm pwd true false mkdir stty tty test head yes mount".split()
+HOST_TOOLS = (
+    ["sh", "bash", "sleep", "cat", "echo", "ls", "tar", "env", "printenv", "id", "touch", "rm", "pwd", "true", "false", "mkdir", "stty", "tty", "test", "head", "yes", "mount"]
+)
 SELF = "meshlab_node_test_programs"
 
 
@@ -240,7 +242,9 @@ class Lab:
     async def ready(self, name: str) -> None:
         await self.until(lambda: self.is_ready(name), f"{name} ready: {self.status(name)}")
 
-    async def command(self, pod: str, *command: str, container: str = "", stdin: bytes | None = None) -> tuple[int, str]:
+    async def command(
+        self, pod: str, *command: str, container: str = "", stdin: bytes | None = None
+    ) -> tuple[int, str]:
         session = await self.node.exec("default", pod, container, list(command), tty=False, stdin=stdin is not None)
         if stdin is not None:
             await session.write(stdin)
@@ -252,7 +256,13 @@ class Lab:
 
     async def logs(self, pod: str, container: str = "", **options: Any) -> str:
         wanted: dict[str, Any] = dict(
-            follow=False, previous=False, since_s=None, since_time=None, tail_lines=None, timestamps=False, limit_bytes=None
+            follow=False,
+            previous=False,
+            since_s=None,
+            since_time=None,
+            tail_lines=None,
+            timestamps=False,
+            limit_bytes=None,
         )
         wanted |= options
         return b"".join([part async for part in self.node.logs("default", pod, container, **wanted)]).decode()
@@ -283,7 +293,9 @@ async def running_lab(directory: Path, **options: Any) -> AsyncIterator[Lab]:
 
 
 @pytest.fixture(params=["private root", "no private root"])
-async def lab(request: pytest.FixtureRequest, lab_directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Lab]:
+async def lab(
+    request: pytest.FixtureRequest, lab_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Lab]:
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "programs"))
     async with running_lab(lab_directory, private_root=request.param == "private root") as lab:
         if request.param == "private root" and not lab.node.private_root:

@@ -63,7 +63,9 @@ async def test_exec_runs_in_the_container(lab: Any) -> None:
     assert caught.value.code == 500
     assert caught.value.message.startswith("Internal error occurred: error executing command in container: ")
     assert 'exec: "python3": executable file not found in $PATH: unknown' in caught.value.message
-    with pytest.raises(StatusError, match=r'exec: "/usr/bin/python3": stat /usr/bin/python3: no such file or directory'):
+    with pytest.raises(
+        StatusError, match=r'exec: "/usr/bin/python3": stat /usr/bin/python3: no such file or directory'
+    ):
         await lab.command("a", "/usr/bin/python3")
     with pytest.raises(StatusError, match="container nope is not valid for pod a"):
         await lab.command("a", "ls", container="nope")
@@ -171,14 +173,18 @@ async def test_environment_and_volumes(lab: Any) -> None:
         assert (await lab.command("a", "cat", "/etc/hosts"))[1].endswith(f"{ip}\ta\n")
 
     await lab.api.patch("configmaps", "c", {"data": {"a": "2"}}, "default")
-    await lab.until(lambda: (lab.node._runtime.pod_dir(lab.pod("a")["metadata"]["uid"]) / "volumes/config/a").read_text() == "2")
+    await lab.until(
+        lambda: (lab.node._runtime.pod_dir(lab.pod("a")["metadata"]["uid"]) / "volumes/config/a").read_text() == "2"
+    )
     assert await lab.command("a", "where", "/etc/conf/a") == (0, "2")
     assert await lab.command("a", "where", "/srv/one.conf") == (0, "text")
 
 
 async def test_crash_loop(lab: Any) -> None:
     await lab.run("a", {"name": "main", "image": "box", "command": ["crash", "3"]})
-    await lab.until(lambda: lab.status("a", "main").get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff")
+    await lab.until(
+        lambda: lab.status("a", "main").get("state", {}).get("waiting", {}).get("reason") == "CrashLoopBackOff"
+    )
     main = lab.status("a", "main")
     uid = lab.pod("a")["metadata"]["uid"]
     assert main["restartCount"] == 1
@@ -219,7 +225,11 @@ def _first_log(lab: Any, name: str) -> str:
 
 async def test_jobs_end(lab: Any) -> None:
     await lab.run("good", box(script="echo done > $MESSAGE; exit 0"), restartPolicy="Never")
-    await lab.run("bad", box(script="echo last words; exit 4", terminationMessagePolicy="FallbackToLogsOnError"), restartPolicy="Never")
+    await lab.run(
+        "bad",
+        box(script="echo last words; exit 4", terminationMessagePolicy="FallbackToLogsOnError"),
+        restartPolicy="Never",
+    )
     await lab.until(lambda: lab.status("good").get("phase") == "Succeeded")
     await lab.until(lambda: lab.status("bad").get("phase") == "Failed")
     bad = lab.status("bad", "main")["state"]["terminated"]
@@ -230,7 +240,9 @@ async def test_jobs_end(lab: Any) -> None:
 
 async def test_unknown_image(lab: Any) -> None:
     await lab.run("a", {"name": "main", "image": "no/such"})
-    await lab.until(lambda: lab.status("a", "main").get("state", {}).get("waiting", {}).get("reason") == "ImagePullBackOff")
+    await lab.until(
+        lambda: lab.status("a", "main").get("state", {}).get("waiting", {}).get("reason") == "ImagePullBackOff"
+    )
     assert lab.status("a")["phase"] == "Pending"
     failed = lab.recorder.of("a", "Failed")
     assert failed[0].startswith('Failed to pull image "no/such"') and "It has: box, proxy, web" in failed[0]
@@ -350,7 +362,9 @@ async def test_exec_probe_and_hooks(lab: Any) -> None:
         "a",
         box(
             script=script,
-            env=[{"name": "HERE", "value": "/shared"}] if lab.node.private_root else [{"name": "HERE", "value": str(lab.directory)}],
+            env=[{"name": "HERE", "value": "/shared"}]
+            if lab.node.private_root
+            else [{"name": "HERE", "value": str(lab.directory)}],
             lifecycle=hooks,
             readinessProbe={"exec": {"command": ["sh", "-c", "test -f $HERE/post"]}},
             volumeMounts=[{"name": "shared", "mountPath": "/shared"}],

@@ -72,10 +72,11 @@ def test_missing_references(source: dict[str, Any], words: str) -> None:
 
 
 def test_service_variables() -> None:
+    ports = [{"port": 80, "name": "http-web"}, {"port": 53, "protocol": "UDP"}]
     services = [
-        {"metadata": {"name": "a-b"}, "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80, "name": "http-web"}, {"port": 53, "protocol": "UDP"}]}},
+        {"metadata": {"name": "a-b"}, "spec": {"clusterIP": "10.0.0.1", "ports": ports}},
         {"metadata": {"name": "headless"}, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}},
-    ]  # fmt: skip
+    ]
     assert environment.service_variables(services) == {
         "A_B_SERVICE_HOST": "10.0.0.1",
         "A_B_SERVICE_PORT": "80",
@@ -122,14 +123,21 @@ def test_field_paths(path: str, expected: str) -> None:
 
 
 def test_unknown_field_path() -> None:
-    with pytest.raises(ValueError, match="unsupported fieldPath: status.phase"):
+    with pytest.raises(ValueError, match=r"unsupported fieldPath: status\.phase"):
         fieldpath.field_value(POD, "status.phase")
 
 
 @pytest.mark.parametrize(
     ("value", "divisor", "expected"),
-    [("100m", None, "1"), ("100m", "1m", "100"), ("64Mi", "1Ki", "65536"), ("1500m", "1", "2"), ("2e3", "1k", "2"), ("0.5Gi", "1Mi", "512")],
-)  # fmt: skip
+    [
+        ("100m", None, "1"),
+        ("100m", "1m", "100"),
+        ("64Mi", "1Ki", "65536"),
+        ("1500m", "1", "2"),
+        ("2e3", "1k", "2"),
+        ("0.5Gi", "1Mi", "512"),
+    ],
+)
 def test_quantities(value: str, divisor: str | None, expected: str) -> None:
     assert quantity.divided(value, divisor) == expected
 

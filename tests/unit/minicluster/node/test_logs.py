@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC240
 from __future__ import annotations
 
 import asyncio
@@ -41,6 +42,7 @@ async def test_long_lines_are_cut_and_joined_again(path: Path) -> None:
     for start in range(0, len(line), 7000):
         writer.write("stdout", line[start : start + 7000])
     writer.write("stdout", b"\nend\n")
+    writer.close()
     assert await text(path) == line.decode() + "\nend\n"
     assert max(len(record) for record in path.read_bytes().splitlines()) < 17_000
 
@@ -53,6 +55,7 @@ async def test_tail(path: Path, lines: int, expected: str, monkeypatch: pytest.M
     writer = LogWriter(path)
     for number in range(10):
         writer.write("stdout", f"{number}\n".encode())
+    writer.close()
     assert await text(path, tail_lines=lines) == expected
 
 

@@ -1,0 +1,66 @@
+"""The canary from the command line, by the contract: exit codes, reports, an empty home, and `course test`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import jsonschema
+import pytest
+
+from tests.support.lab import Lab
+
+SCHEMAS = Path(__file__).parent.parent.parent / "docs" / "schemas"
+
+
+def test_the_canary_from_start_to_full_marks(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab()
+    # `start` brings up the lab and installs what the exercise needs.
+    assert "80 %" in lab.meshlab("start", "canary").stdout
+    starter = lab.meshlab("check", "canary", "-o", "json", check=False)
+    assert starter.returncode == 1
+    report = json.loads(starter.stdout)
+    jsonschema.validate(report, json.loads((SCHEMAS / "report.json").read_text()))
+    assert report["score"] == {
+        "earned": 0, "possible": 10, "unjudged": 0, "late_s": 0, "deductions": [], "final": True,
+    }  # fmt: skip
+    hints = [lab.meshlab("hint", "canary").stdout for _ in range(4)]
+    assert ["hint 1 of 3" in hints[0], "hint 2 of 3" in hints[1], "hint 3 of 3" in hints[3]] == [True] * 3
+    lab.meshlab("solve", "canary")
+    assert lab.meshlab("check", "canary").returncode == 0
+
+    # Another machine, with nothing but the kubeconfig, gives the same verdicts.
+    kubeconfig = lab.status()["kubeconfig"]
+    other = make_lab()
+    (other.home / "kubeconfig").write_text(Path(kubeconfig).read_text())
+    (other.home / "kubeconfig").chmod(0o644)
+    elsewhere = other.meshlab("--kubeconfig", str(other.home / "kubeconfig"), "check", "canary", "-o", "json")
+    assert [verdict["code"] for verdict in json.loads(elsewhere.stdout)["exercises"][0]["verdicts"]] == [
+        "http.all-succeed",
+        "split.agrees",
+    ]
+
+    lab.meshlab("reset", "canary", "-y")
+    junit = lab.meshlab("check", "canary", "-o", "junit", check=False)
+    assert junit.returncode == 1
+    suite = ElementTree.fromstring(junit.stdout)[0]
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")
+    progress = json.loads(lab.meshlab("progress", "-o", "json").stdout)
+    assert progress["intact"]
+    assert progress["exercises"][0]["changed_since"]
+    lab.meshlab("reset", "canary", "--remove", "-y")
+    assert lab.meshlab("check", "canary", check=False).returncode == 2
+
+    status = lab.status()
+    jsonschema.validate(status, json.loads((SCHEMAS / "status.json").read_text()))
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_course_test_ten_times_without_a_flake(make_lab: Callable[[], Lab]) -> None:
+    lab = make_lab()
+    process = lab.popen(sys.executable, "-m", "meshlab.cli.main", "course", "test", "canary", "--times", "10")
+    assert process.wait(800) == 0
