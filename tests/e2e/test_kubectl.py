@@ -79,7 +79,8 @@ def test_get_watch_shows_a_change(web: Lab) -> None:
 
 def test_describe_tells_events(web: Lab) -> None:
     assert "ScalingReplicaSet" in web.kubectl("describe", "deployment", "web")
-    assert "Started container" in web.kubectl("describe", "pods", "-l", "app=web")
+    pod = web.kubectl("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}")
+    assert "Started container app" in web.kubectl("describe", "pod", pod)
     assert "Endpoints:" in web.kubectl("describe", "service", "web")
 
 

@@ -104,8 +104,8 @@ def app(mesh: Lab) -> Lab:
 
 def split(lab: Lab, requests: int) -> Counter[str]:
     """First word of each reply, or its status if it is not 200."""
-    out = lab.curl("-w", "%{http_code}\\n", f"http://myapp/?n=[1-{requests}]")
-    return Counter(body if code == "200" else code for body, code in re.findall(r"(\w*)\n?(\d{3})\n", out))
+    out = lab.curl("-w", "|%{http_code}\\n", f"http://myapp/?n=[1-{requests}]")
+    return Counter(body if code == "200" else code for body, code in re.findall(r"(\w*)\n?\|(\d{3})\n", out))
 
 
 class Load:
@@ -123,7 +123,7 @@ class Load:
 
     def __enter__(self) -> Load:
         self._thread.start()
-        eventually(lambda: self.counts.total())
+        eventually(self.counts.total)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,8 +135,7 @@ def test_503_until_the_destination_rule_exists_then_80_to_20(app: Lab) -> None:
     assert set(split(app, 20)) == {"v1", "v2"}
     app.kubectl("apply", "-f", "-", stdin=VIRTUAL_SERVICE)
     eventually(lambda: split(app, 10) == {"503": 10})
-    log = app.kubectl("logs", "deploy/client", "-c", "istio-proxy", "--tail=1")
-    assert "503 NC" in log
+    eventually(lambda: "503 NC" in app.kubectl("logs", "deploy/client", "-c", "istio-proxy", "--tail=1"))
     analysis = app.run("istioctl", "analyze", check=False)
     assert analysis.returncode != 0
     assert "Error [IST0101] (VirtualService default/myapp) Referenced host+subset in destinationrule" in analysis.stdout

@@ -98,7 +98,7 @@ class Collection:
         if len(self.ring) == RING_SIZE:
             self.compacted = self.ring[0].record.revision
         self.ring.append(change)
-        for subscription in self.subscriptions:
+        for subscription in tuple(self.subscriptions):
             subscription.push(change)
 
 
@@ -113,7 +113,10 @@ class Subscription:
         collection.subscriptions.add(self)
 
     def push(self, change: Change) -> None:
-        """Queue a change."""
+        """Queue a change; who falls behind by a whole ring is cut off and has to resume or to list again."""
+        if len(self._queue) >= RING_SIZE:
+            self.close()
+            return
         self._queue.append(change)
         self._ready.set()
 
@@ -150,6 +153,7 @@ class Store:
 
     def __init__(self, journal: Journal | None = None, revision: int = FIRST_REVISION) -> None:
         self.revision = revision
+        self._first_revision = revision
         self._journal = journal
         self._collections: dict[str, Collection] = {}
         self._listeners: list[Listener] = []
@@ -162,7 +166,7 @@ class Store:
         """The collection of that storage name, made when first asked for."""
         found = self._collections.get(name)
         if found is None:
-            found = self._collections[name] = Collection(self.revision)
+            found = self._collections[name] = Collection(self._first_revision)
         return found
 
     @property

@@ -48,6 +48,11 @@ class GarbageCollector(Controller):
         if CRDS in self._watched:
             api.cache(CRDS).subscribe(self._crd_changed)
 
+    def start(self) -> None:
+        super().start()
+        if CRDS in self._watched:
+            self._crd_changed(None, None)  # some may have come since the constructor looked
+
     async def stop(self) -> None:
         if self._refresh_timer is not None:
             self._refresh_timer.cancel()

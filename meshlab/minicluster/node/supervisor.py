@@ -195,7 +195,9 @@ def end_all() -> None:
     while True:
         descendants.kill(descendants.children_of(os.getpid()))
         try:
-            while os.waitpid(-1, 0):
+            # One at a time: the orphans it leaves are ours from now on, and nobody has killed them yet.
+            os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
             return

@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions from kubectl's side: served at once, validated, defaulted, printed, and gone with their kind."""
+"""CustomResourceDefinitions from kubectl's side: served at once, validated, defaulted, printed, and gone when told."""
 
 from __future__ import annotations
 

@@ -179,7 +179,11 @@ async def test_an_equivalent_version_is_shown_as_the_webhook_knows_it(server: Ap
         }
     ]
     await configure(server, webhook, rules=rules)
-    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "x"}, "maxReplicas": 2, "targetCPUUtilizationPercentage": 5}
+    spec = {
+        "scaleTargetRef": {"kind": "Deployment", "name": "x"},
+        "maxReplicas": 2,
+        "targetCPUUtilizationPercentage": 5,
+    }
     await server.local("test").create(
         "horizontalpodautoscalers.v1.autoscaling", {"metadata": {"name": "h"}, "spec": spec}, "default"
     )

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from meshlab.minicluster.pod import PodContext
 
@@ -56,5 +57,5 @@ def orphan(argv: list[str], pod: PodContext) -> int:
 
 def where(argv: list[str], pod: PodContext) -> int:
     """Print a file of a volume as a built-in program finds it."""
-    print(open(pod.host_path(argv[1])).read(), end="")
+    print(Path(pod.host_path(argv[1])).read_text(), end="")
     return 0
