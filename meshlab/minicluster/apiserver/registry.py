@@ -226,7 +226,8 @@ class Registry:
         else:
             strategy.prepare_update(new, old)
         metadata = new["metadata"]
-        if "generation" in metadata and strategy.generation_changed(new, old):
+        # A status update may carry annotations (a Deployment's revision), which is no change of what is wanted.
+        if request.subresource != "status" and "generation" in metadata and strategy.generation_changed(new, old):
             metadata["generation"] += 1
         problems = [*metadata_problems(strategy, new), *new_finalizer_problems(new, old)]
         if not request.subresource:

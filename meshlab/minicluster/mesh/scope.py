@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from meshlab.minicluster.mesh.hostnames import host_matches
 from meshlab.minicluster.mesh.model import (
     EgressScope,
     Labels,
@@ -78,20 +79,16 @@ class Scope:
     def services(self) -> Mapping[str, Service]:
         """The visible services by host, sorted; the client's own namespace wins over others for the same host."""
         found: dict[str, Service] = {}
-        candidates = [s for s in self.mesh.services if visible(s.export_to, self.namespace) and self._in_egress(s)]
+        candidates = [s for s in self.mesh.services if visible(s.export_to, self.namespace) and self._in_egress(s.namespace, s.host)]
         for service in sorted(candidates, key=lambda s: (not s.kubernetes, s.namespace != self.namespace)):
             found.setdefault(service.host, service)
         return dict(sorted(found.items()))
 
-    def _in_egress(self, service: Service) -> bool:
+    def _in_egress(self, namespace: str, host: str) -> bool:
         hosts = self.egress.hosts if self.egress is not None else None
         if hosts is None:
             return True
-        return any(
-            owner in ("*", service.namespace)
-            and (pattern in ("*", service.host) or (pattern.startswith("*") and service.host.endswith(pattern[1:])))
-            for owner, pattern in hosts
-        )
+        return any(owner in ("*", namespace) and host_matches(pattern, host) for owner, pattern in hosts)
 
     def find_service(self, host: str) -> Service | None:
         """The visible service for a host: by its name, else by the longest wildcard that covers it."""
@@ -108,7 +105,8 @@ class Scope:
         for table in sorted(self.mesh.route_tables, key=lambda t: t.age):
             if MESH_GATEWAY in table.gateways and visible(table.export_to, self.namespace):
                 for host in table.hosts:
-                    found.setdefault(host, table)
+                    if self._in_egress(table.namespace, host):
+                        found.setdefault(host, table)
         return found
 
     def mesh_table(self, host: str) -> RouteTable | None:
@@ -133,7 +131,7 @@ class Scope:
             candidates = [
                 policy
                 for policy in self._policies_by_namespace.get(namespace, ())
-                if _covers(policy.host, host)
+                if host_matches(policy.host, host)
                 and matches(policy.selector, self.labels)
                 and (not policy.selector or namespace == self.namespace)
                 and (namespace == self.namespace or visible(policy.export_to, self.namespace))
@@ -154,10 +152,11 @@ class Scope:
         policy = self.service_policy(host, service_namespace)
         if policy is None:
             return TrafficPolicy()
+        found = policy.policy.for_port(port)
         narrower = policy.subset(subset)
-        return policy.policy.for_port(port).overlaid(
-            narrower.policy.for_port(port) if narrower is not None and narrower.policy is not None else None
-        )
+        if narrower is None or narrower.policy is None:
+            return found
+        return found.overlaid(narrower.policy).overlaid(narrower.policy.ports.get(port))
 
     def destination_port(self, destination: Destination, listen_port: int) -> int:
         """The port a destination means: its own, the only one the service has, else that of the request."""
@@ -176,10 +175,6 @@ class Scope:
             and (not match.gateways or not gateways.isdisjoint(match.gateways))
             and match.port in (None, port)
         )
-
-
-def _covers(pattern: str, host: str) -> bool:
-    return pattern == host or (pattern.startswith("*") and host.endswith(pattern[1:]))
 
 
 @dataclass(frozen=True, slots=True)

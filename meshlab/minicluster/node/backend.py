@@ -127,7 +127,10 @@ class Backend:
         """See `PodBackend.attach`."""
         worker = self._worker(namespace, pod)
         found = self._container(worker, container)
-        instance = self._running(worker, found)
+        # One that has just ended is attached to for a moment: kubectl run is always late for a short command, and would
+        # print its log a second time if this failed.
+        ended = found.instance if found.record.exit_code is not None else None
+        instance = ended or self._running(worker, found)
         spec = found.record.spec
         return Attachment(instance, stdin=stdin and bool(spec.get("stdin")), stdin_once=bool(spec.get("stdinOnce")))
 

@@ -39,6 +39,8 @@ def translate_authorization_policy(
     if action is None:
         problems.add("authorizationpolicy.action", ref, f"{ref}: action {spec.get('action')!r} is unknown", "error")
         return []
+    if action in ("AUDIT", "CUSTOM"):
+        problems.add("authorizationpolicy.ignored", ref, f"{ref} is not enforced: action {action} has no provider")
     selector = match_labels(spec)
     # A root-namespace policy with a selector holds for matching workloads of every namespace.
     return [

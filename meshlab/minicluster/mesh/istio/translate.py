@@ -122,7 +122,8 @@ def translate(snapshot: IstioSnapshot) -> Translation:
             lambda obj, ref: translate_authorization_policy(obj, ref, root, settings.trust_domain, problems),
         ),
         jwt_policies=each(
-            f"requestauthentications.{SECURITY}", lambda obj, ref: translate_request_authentication(obj, ref, root)
+            f"requestauthentications.{SECURITY}",
+            lambda obj, ref: translate_request_authentication(obj, ref, root, problems),
         ),
         egress_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root)),
     )

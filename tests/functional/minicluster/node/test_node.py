@@ -374,10 +374,9 @@ async def test_exec_probe_and_hooks(lab: Any) -> None:
     await lab.ready("a")
     uid = lab.pod("a")["metadata"]["uid"]
     where = lab.node._runtime.pod_dir(uid) / "volumes/shared" if lab.node.private_root else lab.directory
-    seen: list[str] = []
     follower = asyncio.create_task(lab.logs("a", follow=True))
     await lab.api.delete("pods", "a", "default")
-    await lab.until(lambda: seen or ((where / "pre").exists() and seen.append("pre") is None))
+    await lab.until((where / "pre").exists)
     assert await asyncio.wait_for(follower, 5) == "bye\n"
     await lab.until(lambda: not lab.pod("a"), "deleted")
     assert not lab.node._runtime.pod_dir(uid).exists()
@@ -410,6 +409,8 @@ async def test_attach(lab: Any) -> None:
     assert await asyncio.wait_for(session.read(), 5) is None
     assert await session.wait() == 0
     await lab.until(lambda: lab.status("a").get("phase") == "Succeeded")
+    late = await lab.node.attach("default", "a", "", tty=False, stdin=True)
+    assert await asyncio.wait_for(late.read(), 5) is None
 
 
 async def test_active_deadline(lab: Any) -> None:

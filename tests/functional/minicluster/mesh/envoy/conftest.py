@@ -101,11 +101,6 @@ class StaticMesh:
         finally:
             connection.close()
 
-    def counter(self, pod: str, name: str) -> int:
-        """One of a proxy's statistics."""
-        stats = json.loads(self.admin(pod, "/stats?format=json"))["stats"]
-        return next(int(stat["value"]) for stat in stats if stat.get("name") == name)
-
     async def get(self, client: str, url: str, **options: object) -> Reply:
         """A request that a program of ``client`` sends through its sidecar."""
         proxy = f"http://{self.world.proxy(client).ip}:15001"
