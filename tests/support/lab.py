@@ -27,8 +27,11 @@ class Lab:
     environment: dict[str, str] = field(default_factory=dict)
 
     def popen(self, *command: str, **options: Any) -> subprocess.Popen[str]:
-        identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-        return subprocess.Popen(command, env=self.environment, cwd=self.home, text=True, **identity, **options)
+        identity: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        process: subprocess.Popen[str] = subprocess.Popen(
+            command, env=self.environment, cwd=self.home, text=True, **identity, **options
+        )
+        return process
 
     def run(self, *command: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         process = self.popen(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -135,8 +135,8 @@ def curl_launcher(curl: Path, pod: PodContext, context_path: Path) -> str:
     """The shell script in front of the host's curl.
 
     The configuration carries the time stamp of the name table plus one nanosecond, so "newer than" means "made from
-    this one"; a shell that compares whole seconds only makes it anew every time. ``--next`` forgets what a configuration
-    said, so it is read again after each. ``-q`` keeps the host's own ~/.curlrc out.
+    this one"; a shell that compares whole seconds only makes it anew every time. ``--next`` forgets what a
+    configuration said, so it is read again after each. ``-q`` keeps the host's own ~/.curlrc out.
     """
     config = Path(pod.container_dir) / "curl.conf"
     code = (

@@ -1,1 +1,1 @@
-"""Control planes: mesh resources become one neutral model, the model becomes Envoy configuration, and xDS delivers it."""
+"""Control planes: mesh resources become one neutral model, the model Envoy configuration, and xDS delivers it."""

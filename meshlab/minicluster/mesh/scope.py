@@ -79,7 +79,11 @@ class Scope:
     def services(self) -> Mapping[str, Service]:
         """The visible services by host, sorted; the client's own namespace wins over others for the same host."""
         found: dict[str, Service] = {}
-        candidates = [s for s in self.mesh.services if visible(s.export_to, self.namespace) and self._in_egress(s.namespace, s.host)]
+        candidates = [
+            s
+            for s in self.mesh.services
+            if visible(s.export_to, self.namespace) and self._in_egress(s.namespace, s.host)
+        ]
         for service in sorted(candidates, key=lambda s: (not s.kubernetes, s.namespace != self.namespace)):
             found.setdefault(service.host, service)
         return dict(sorted(found.items()))

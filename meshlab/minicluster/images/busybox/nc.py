@@ -116,8 +116,9 @@ def _listen(
 def _talk(connection: socket.socket, timeout_s: float | None, command: list[str]) -> int:
     connection.settimeout(None)
     if command:
+        descriptor = connection.fileno()
         try:
-            return subprocess.run(command, stdin=connection, stdout=connection, check=False).returncode
+            return subprocess.run(command, stdin=descriptor, stdout=descriptor, check=False).returncode
         except FileNotFoundError:
             print_line(f"nc: can't execute '{command[0]}': No such file or directory", error=True)
             return 127

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 
@@ -37,9 +38,7 @@ def main(argv: list[str], pod: PodContext) -> int:
         return 1
     with connection:
         print_line(f"Connected to {host}\n", error=True)
-        try:
+        with contextlib.suppress(ConnectionError):
             pump(connection, translate=lambda data: _COMMANDS.sub(b"", data))
-        except ConnectionError:
-            pass
         print_line("Connection closed by foreign host", error=True)
     return 1

@@ -167,7 +167,8 @@ class Client:
         secure = parts.scheme == "https"
         port = parts.port or (443 if secure else 80)
         proxy = proxy_for(host, parts.scheme) if self._request.use_proxy else None
-        connection = self._connect(*(proxy or (host, port)), named=f"{host}:{port}")
+        shown = f"{proxy[0]}:{proxy[1]}" if proxy else parts.netloc.rpartition("@")[2]
+        connection = self._connect(*(proxy or (host, port)), shown=shown)
         target = parts.path or "/"
         target += f"?{parts.query}" if parts.query else ""
         if secure:
@@ -202,13 +203,13 @@ class Client:
             print_line("\n".join(f"  {line}" for line in shown), error=True)
         return response
 
-    def _connect(self, host: str, port: int, *, named: str) -> socket.socket:
+    def _connect(self, host: str, port: int, *, shown: str) -> socket.socket:
         try:
             address = self._network.resolve(host)[0]
         except UnknownHost:
-            raise Failure(f"bad address '{named if named.startswith(f'{host}:') and port != 80 else host}'") from None
+            raise Failure(f"bad address '{shown}'") from None
         if not self._request.quiet:
-            print_line(f"Connecting to {named} ({address}:{port})", error=True)
+            print_line(f"Connecting to {shown} ({address}:{port})", error=True)
         try:
             return self._network.connect(host, port, self._request.timeout_s)
         except TimeoutError:

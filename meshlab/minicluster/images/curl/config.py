@@ -40,4 +40,4 @@ def write_config(context: str, config: str) -> None:
     temporary = f"{config}.{os.getpid()}"
     Path(temporary).write_text(text)
     os.utime(temporary, ns=(stamp + 1, stamp + 1))
-    os.replace(temporary, config)
+    Path(temporary).replace(config)

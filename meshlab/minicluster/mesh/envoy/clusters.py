@@ -149,7 +149,7 @@ def _tls(scope: Scope, service: Service, port: ServicePort, subset: str, traffic
         *(spiffe_id(settings.trust_domain, *identity) for identity in service.identities()),
     ]
     if port.protocol.is_http or port.protocol is Protocol.AUTO:
-        alpn = ALPN_HTTP2 if speaks_http2(port.protocol, traffic.connection_pool) else ALPN_HTTP1
+        alpn: tuple[str, ...] = ALPN_HTTP2 if speaks_http2(port.protocol, traffic.connection_pool) else ALPN_HTTP1
     else:
         alpn = ALPN_TCP
     if traffic.tls is not None:

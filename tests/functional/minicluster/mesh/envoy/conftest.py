@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout, web
@@ -74,7 +75,9 @@ class StaticMesh:
             path = self.directory / f"{pod}.json"
             path.write_text(json.dumps(configuration))
             with (self.directory / f"{pod}.log").open("ab") as log:
-                self.processes[pod] = subprocess.Popen([ENVOY, "-c", path, "-l", "warning", *FLAGS], stdout=log, stderr=log)
+                self.processes[pod] = subprocess.Popen(
+                    [ENVOY, "-c", path, "-l", "warning", *FLAGS], stdout=log, stderr=log
+                )
         await asyncio.gather(*(self._ready(pod) for pod in pods))
 
     async def _ready(self, pod: str) -> None:
@@ -101,7 +104,7 @@ class StaticMesh:
         finally:
             connection.close()
 
-    async def get(self, client: str, url: str, **options: object) -> Reply:
+    async def get(self, client: str, url: str, **options: Any) -> Reply:
         """A request that a program of ``client`` sends through its sidecar."""
         proxy = f"http://{self.world.proxy(client).ip}:15001"
         return await fetch(url, proxy=proxy, **options)
@@ -122,7 +125,7 @@ class StaticMesh:
             await runner.cleanup()
 
 
-async def fetch(url: str, *, method: str = "GET", **options: object) -> Reply:
+async def fetch(url: str, *, method: str = "GET", **options: Any) -> Reply:
     """One request on a connection of its own."""
     async with (
         ClientSession(timeout=ClientTimeout(10), auto_decompress=False) as session,
@@ -155,7 +158,9 @@ def validate(tmp_path: Path) -> Callable[[World, str, str], None]:
             given.append({"name": name, "validation_context": {"trusted_ca": {"inline_string": authority.root}}})
         path = tmp_path / "envoy.json"
         path.write_text(json.dumps(static_bootstrap(world.build(pod, kind), proxy, tmp_path, given)))
-        done = subprocess.run([ENVOY, "--mode", "validate", "-c", path, "-l", "warning"], capture_output=True, check=False)
+        done = subprocess.run(
+            [ENVOY, "--mode", "validate", "-c", path, "-l", "warning"], capture_output=True, check=False
+        )
         assert done.returncode == 0, done.stderr.decode()
         assert b"eprecated" not in done.stderr, done.stderr.decode()
 

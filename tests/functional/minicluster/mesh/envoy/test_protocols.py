@@ -109,7 +109,9 @@ async def test_http_in_a_tunnel_is_routed_like_any_other(static_mesh: StaticMesh
 async def test_ports_that_are_really_bound_elsewhere(static_mesh: StaticMesh, monkeypatch: pytest.MonkeyPatch) -> None:
     world = static_mesh.world
     real: Callable[[int], int] = lambda port: port + 20000 if port < 1024 else port  # noqa: E731
-    monkeypatch.setattr(world, "build", lambda pod, kind="sidecar": envoy.build(world.mesh(), world.proxy(pod, kind), real))
+    monkeypatch.setattr(
+        world, "build", lambda pod, kind="sidecar": envoy.build(world.mesh(), world.proxy(pod, kind), real)
+    )
     world.pod("client", {"app": "client"}, account="client")
     world.pod("nginx", {"app": "nginx"}, account="nginx", ports=(("web", 80),))
     world.service("nginx", {"app": "nginx"}, [{"name": "http", "port": 80}])
@@ -168,7 +170,10 @@ async def test_ingress_gateway_routes_by_host_and_path_and_ends_tls(static_mesh:
 
     trusting = ssl.create_default_context(cadata=static_mesh.authority.root)
     secure = await fetch(
-        f"https://{ip}:8443/shop/1", headers={"Host": "secure.example.com"}, ssl=trusting, server_hostname="secure.example.com"
+        f"https://{ip}:8443/shop/1",
+        headers={"Host": "secure.example.com"},
+        ssl=trusting,
+        server_hostname="secure.example.com",
     )
     assert secure.body == "web"
     with pytest.raises(aiohttp.ClientConnectionError):
@@ -178,8 +183,10 @@ async def test_ingress_gateway_routes_by_host_and_path_and_ends_tls(static_mesh:
 async def test_gateway_without_routes_answers_404(static_mesh: StaticMesh) -> None:
     world = static_mesh.world
     world.pod("ingress", {"istio": "ingressgateway"}, injected=False)
-    world.service("istio-ingressgateway", {"istio": "ingressgateway"}, [{"name": "http2", "port": 80, "targetPort": 8080}])
-    world.apply(GATEWAY.split("---")[0].rsplit("\n", 2)[0])
+    world.service(
+        "istio-ingressgateway", {"istio": "ingressgateway"}, [{"name": "http2", "port": 80, "targetPort": 8080}]
+    )
+    world.apply(GATEWAY.split("---", maxsplit=1)[0].rsplit("\n", 2)[0])
     await static_mesh.start("ingress", kind="router")
 
     assert (await fetch(f"http://{world.proxy('ingress').ip}:8080/")).status == 404

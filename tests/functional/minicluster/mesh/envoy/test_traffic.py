@@ -78,7 +78,9 @@ async def test_route_to_an_undefined_subset_is_503_with_flag_nc(static_mesh: Sta
 
 
 async def test_subset_without_endpoints_is_503_no_healthy_upstream(static_mesh: StaticMesh) -> None:
-    await two_versions(static_mesh, SUBSETS.replace("version: v1", "version: v9"), CANARY.replace("weight: 20", "weight: 0"))
+    await two_versions(
+        static_mesh, SUBSETS.replace("version: v1", "version: v9"), CANARY.replace("weight: 20", "weight: 0")
+    )
 
     reply = await static_mesh.get("client", "http://myapp/")
 

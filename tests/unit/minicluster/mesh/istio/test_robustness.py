@@ -27,9 +27,7 @@ SCALARS = st.one_of(
 )
 JSON = st.recursive(
     SCALARS,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(WORDS), inner, max_size=5)
-    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(WORDS), inner, max_size=5)),
     max_leaves=25,
 )
 KINDS = [kind for kind in PLURALS if kind not in ("Pod", "Node", "EndpointSlice")]
@@ -42,7 +40,9 @@ def test_any_spec_is_translated_and_built(items: list[tuple[str, Any]]) -> None:
     world.pod("web", {"app": "web"}, ports=(("http", 8080),))
     world.service("web", {"app": "web"}, [{"name": "http", "port": 80, "targetPort": 8080}])
     for position, (kind, spec) in enumerate(items):
-        world.add({"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": f"x{position}"}, "spec": spec})
+        world.add(
+            {"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": f"x{position}"}, "spec": spec}
+        )
 
     for kind in ("sidecar", "router"):
         json.dumps(world.build("web", kind))

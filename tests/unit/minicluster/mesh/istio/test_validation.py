@@ -87,7 +87,7 @@ def test_valid_resources(kind: str, spec: str) -> None:
     assert check(kind, spec) == []
 
 
-NEVER = "action without `rules` is meaningless as it will never be triggered, add an empty rule `{}` if you want it be triggered for every request"  # noqa: E501
+NEVER = "action without `rules` is meaningless as it will never be triggered, add an empty rule `{}` if you want it be triggered for every request"
 
 
 @pytest.mark.parametrize(

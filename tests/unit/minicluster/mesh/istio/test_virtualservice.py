@@ -22,7 +22,9 @@ def route(**members: Any) -> HttpRoute:
 
 
 def test_short_hosts_of_table_and_destinations_are_the_resources_namespace() -> None:
-    found = table({"hosts": ["web", "web.shop.svc.cluster.local"], "http": [{"route": [{"destination": {"host": "api"}}]}]})
+    found = table(
+        {"hosts": ["web", "web.shop.svc.cluster.local"], "http": [{"route": [{"destination": {"host": "api"}}]}]}
+    )
 
     assert found.hosts == ("web.shop.svc.cluster.local",)
     assert found.gateways == ("mesh",)
@@ -46,7 +48,9 @@ def test_retries() -> None:
 
 
 def test_fault_without_percentage_hits_nobody() -> None:
-    fault = route(fault={"delay": {"fixedDelay": "5s"}, "abort": {"httpStatus": 500, "percentage": {"value": 10}}}).fault
+    fault = route(
+        fault={"delay": {"fixedDelay": "5s"}, "abort": {"httpStatus": 500, "percentage": {"value": 10}}}
+    ).fault
     assert fault is not None
     assert (fault.delay_s, fault.delay_percent) == (5.0, 0.0)
     assert (fault.abort_status, fault.abort_percent) == (500, 10.0)
@@ -110,6 +114,7 @@ def test_routes_that_cannot_work_are_left_out_and_reported() -> None:
 
 def test_unreadable_objects_are_reported_not_raised() -> None:
     world = World()
-    for spec in (None, [], "text", {"hosts": "web"}, {"hosts": ["web"], "http": {"a": 1}}, {"hosts": [1]}):
+    specs: tuple[Any, ...] = (None, [], "text", {"hosts": "web"}, {"hosts": ["web"], "http": {"a": 1}}, {"hosts": [1]})
+    for spec in specs:
         world.add({"kind": "VirtualService", "metadata": {"name": "x"}, "spec": spec})
     assert all(not found.http for found in world.mesh().route_tables)
