@@ -17,7 +17,6 @@ from meshlab.labs import DEFAULT_LAB, LabPaths
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-ISTIOCTL_MODULE = "meshlab.minicluster.mesh.istio.istioctl"
 PASSTHROUGH = ("kubectl", "istioctl")
 _VALUE_OPTIONS = ("--kubeconfig", "--context", "--course", "--lab")
 
@@ -94,7 +93,7 @@ def environment(arguments: argparse.Namespace) -> dict[str, str]:
         raise UsageError(
             "env and shell cannot pin a context", hint=f"kubectl --context {context}, or a kubeconfig of its own"
         )
-    bin_dir = tools.write_bin_dir(lab_of(arguments).bin_dir, ISTIOCTL_MODULE)
+    bin_dir = tools.write_bin_dir(lab_of(arguments).bin_dir)
     return {
         "KUBECONFIG": str(kubeconfig),
         "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -177,7 +176,7 @@ def run_tool(arguments: argparse.Namespace) -> int:
     if arguments.command == "kubectl":
         kubectl = str(tools.kubectl())
         _exec(kubectl, ["kubectl", *pinned, *arguments.passed_on], variables)
-    _exec(sys.executable, [sys.executable, "-P", "-m", ISTIOCTL_MODULE, *pinned, *arguments.passed_on], variables)
+    _exec(sys.executable, [sys.executable, "-P", "-m", tools.ISTIOCTL_MODULE, *pinned, *arguments.passed_on], variables)
 
 
 def _exec(program: str, argv: Sequence[str], variables: Mapping[str, str]) -> NoReturn:

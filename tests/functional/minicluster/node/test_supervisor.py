@@ -164,6 +164,14 @@ async def test_a_private_root(processes: Processes) -> None:
     assert any("Read-only file system" in line for line in lines)
 
 
+async def test_the_end_of_one_container_never_kills_another(processes: Processes) -> None:
+    """The kernel reuses the names of mount namespaces at once: with them, short-lived containers killed each other."""
+    steps = tuple(rootfs.host_steps()) if processes.mode else ()
+    output = Output(processes)
+    ends = await asyncio.gather(*(output(shell(f"exit {number % 3}", root=steps)) for number in range(60)))
+    assert [code for code, _ in ends] == [number % 3 for number in range(60)]
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [

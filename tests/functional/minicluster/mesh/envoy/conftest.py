@@ -75,7 +75,7 @@ class StaticMesh:
             path = self.directory / f"{pod}.json"
             path.write_text(json.dumps(configuration))
             with (self.directory / f"{pod}.log").open("ab") as log:
-                self.processes[pod] = subprocess.Popen(
+                self.processes[pod] = subprocess.Popen(  # noqa: ASYNC220
                     [ENVOY, "-c", path, "-l", "warning", *FLAGS], stdout=log, stderr=log
                 )
         await asyncio.gather(*(self._ready(pod) for pod in pods))
@@ -129,7 +129,7 @@ async def fetch(url: str, *, method: str = "GET", **options: Any) -> Reply:
     """One request on a connection of its own."""
     async with (
         ClientSession(timeout=ClientTimeout(10), auto_decompress=False) as session,
-        session.request(method, url, allow_redirects=False, **options) as response,  # type: ignore[arg-type]
+        session.request(method, url, allow_redirects=False, **options) as response,
     ):
         return Reply(response.status, await response.text(), {k.lower(): v for k, v in response.headers.items()})
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from meshlab.minicluster.mesh import proto
 from tests.fakes.istio_world import World
 
 Validate = Callable[..., None]
@@ -227,6 +228,13 @@ def world(request: pytest.FixtureRequest) -> World:
 @pytest.mark.parametrize(("pod", "kind"), [("client", "sidecar"), ("shop-1", "sidecar"), ("ingress", "router")])
 def test_envoy_accepts_everything(world: World, validate: Validate, pod: str, kind: str) -> None:
     validate(world, pod, kind)
+
+
+def test_the_shipped_descriptors_know_everything(world: World) -> None:
+    for pod, kind in (("client", "sidecar"), ("shop-1", "sidecar"), ("ingress", "router")):
+        for type_url, resources in world.build(pod, kind).items():
+            for resource in resources.values():
+                assert proto.to_message(type_url, resource).SerializeToString()
 
 
 def test_envoy_accepts_an_empty_cluster(validate: Validate) -> None:
