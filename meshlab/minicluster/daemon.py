@@ -121,8 +121,11 @@ async def _running(lab: LabPaths, reporter: Reporter, lost: asyncio.Event) -> As
     network = LabNetwork(claimed.prefix)
     runtime = _fresh_runtime_dir(lab)
     # The port map is decided anew at each start: what host processes hold may have changed.
-    ports = PortMap(runtime / "ports.json", network.node_address)
-    names_file = runtime / "names.json"
+    # Containers see the folder of these two files read-only: nothing else may lie in it, above all no pod's sockets.
+    tables = runtime / "tables"
+    tables.mkdir(mode=0o700)
+    ports = PortMap(tables / "ports.json", network.node_address)
+    names_file = tables / "names.json"
     async with AsyncExitStack() as stack:
         reporter.send(stage="API server")
         server = ApiServer(lab.state_dir, network, ports, listener=claimed.listener)

@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from meshlab.minicluster.images.catalogue import BuiltIn, HostBinary, HostCurl, Image, Program
@@ -61,8 +62,9 @@ def find_program(image: Image, name: str) -> Program | None:
     return program
 
 
+@cache
 def host_path(program: HostBinary) -> Path | None:
-    """Where the host has the binary."""
+    """Where the host has the binary; looked up once, as every container of an image asks for all of them."""
     for candidate in program.candidates:
         found = shutil.which(candidate, path=HOST_PATH)
         if found is not None:

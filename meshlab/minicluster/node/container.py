@@ -7,16 +7,14 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, Protocol
 
 from meshlab.minicluster.images.catalogue import Image
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.node import backoff, listening
+from meshlab.minicluster.node import backoff, ending, listening
 from meshlab.minicluster.node.actions import Actions, Target
 from meshlab.minicluster.node.backoff import BackOff
 from meshlab.minicluster.node.environment import ConfigError
-from meshlab.minicluster.node.logs import LogOptions, read, rotated
 from meshlab.minicluster.node.probes import ProbeSpec, ProbeState, Result
 from meshlab.minicluster.node.probes import run as run_probe
 from meshlab.minicluster.node.runtime import ContainerConfig, Instance, RunError, Runtime
@@ -31,9 +29,6 @@ SETTLE_S = 0.3
 """A missing reference is looked for again after this time before it is reported: its object may just be on its way."""
 MIN_GRACE_S = 2.0
 """What is left for SIGTERM at least, however long the preStop hook took."""
-MESSAGE_BYTES = 4096
-MESSAGE_LOG_LINES = 80
-MESSAGE_LOG_BYTES = 2048
 
 
 class ContainerHost(Protocol):
@@ -225,8 +220,7 @@ class Container:
     async def _run(self, config: ContainerConfig) -> int:
         """One instance from start to end; returns its exit code."""
         record, host = self.record, self.host
-        self._prune_logs(config.log)
-        message_file = next((mount.source for mount in config.mounts if mount.source.name == "termination-log"), None)
+        ending.prune_logs(config.log)
         try:
             instance = await host.runtime.start(config)
         except RunError as error:
@@ -252,7 +246,7 @@ class Container:
             living.cancel()
             await asyncio.gather(living, return_exceptions=True)
         record.ready = record.started = False
-        message = await self._termination_message(config, message_file, code)
+        message = await ending.message(config, record.spec, code)
         record.state = terminated(code, record.container_id, instance.started_at, instance.finished_at, message=message)
         self.launched.set()
         self._changed()
@@ -354,7 +348,7 @@ class Container:
                     host.event("Warning", "FailedPreStopHook", "PreStopHook failed", record)
                 deadline = max(deadline, time.monotonic() + MIN_GRACE_S)
             await asyncio.sleep(max(0.0, not_before - time.monotonic()))
-            instance.process.signal(_stop_signal(lifecycle))
+            instance.process.signal(ending.stop_signal(lifecycle))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(instance.process.wait(), max(0.0, deadline - time.monotonic()))
         instance.process.signal(signal.SIGKILL, group=True)
@@ -405,31 +399,6 @@ class Container:
     def _changed(self) -> None:
         self._progress.set()
         self.host.changed()
-
-    async def _termination_message(self, config: ContainerConfig, file: Path | None, code: int) -> str:
-        """What the program left in its termination log, or else (if the manifest says so) its last words."""
-        if file is not None:
-            with contextlib.suppress(OSError), file.open("rb") as message:
-                if text := message.read(MESSAGE_BYTES).decode(errors="replace"):
-                    return text
-        if code == 0 or self.record.spec.get("terminationMessagePolicy") != "FallbackToLogsOnError":
-            return ""
-        pieces = [piece async for piece in read(config.log, LogOptions(tail_lines=MESSAGE_LOG_LINES), None)]
-        return b"".join(pieces)[-MESSAGE_LOG_BYTES:].decode(errors="replace")
-
-    @staticmethod
-    def _prune_logs(current: Path) -> None:
-        """Keep the logs of this instance and of the one before."""
-        number = int(current.stem)
-        for path in current.parent.glob("*.log"):
-            if path.stem.isdigit() and int(path.stem) < number - 1:
-                path.unlink(missing_ok=True)
-                rotated(path).unlink(missing_ok=True)
-
-
-def _stop_signal(lifecycle: Obj) -> int:
-    name = lifecycle.get("stopSignal") or "SIGTERM"
-    return int(getattr(signal, name, signal.SIGTERM))
 
 
 async def _first(*awaitables: Any) -> None:

@@ -18,7 +18,8 @@ from meshlab.minicluster.node.actions import Actions
 from meshlab.minicluster.node.backend import Backend
 from meshlab.minicluster.node.environment import Sources
 from meshlab.minicluster.node.nodeobject import NodeRegistration
-from meshlab.minicluster.node.podworker import NodeServices, PodWorker
+from meshlab.minicluster.node.nodeservices import NodeServices
+from meshlab.minicluster.node.podworker import PodWorker
 from meshlab.minicluster.node.processes import Processes, SpawnError
 from meshlab.minicluster.node.runtime import Runtime
 from meshlab.minicluster.node.volumes import IssueToken

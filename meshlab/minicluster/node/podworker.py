@@ -8,19 +8,19 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from meshlab.minicluster.images.catalogue import Image
-from meshlab.minicluster.kubeapi import KubeApi, Obj, StatusError
-from meshlab.minicluster.network.addresses import Exhausted, LabNetwork, PortMap
-from meshlab.minicluster.node import environment, podfiles, status
-from meshlab.minicluster.node.actions import Actions, Target
+from meshlab.minicluster.kubeapi import Obj, StatusError
+from meshlab.minicluster.network.addresses import Exhausted
+from meshlab.minicluster.node import ending, environment, podfiles, status
+from meshlab.minicluster.node.actions import Target
 from meshlab.minicluster.node.container import Container
-from meshlab.minicluster.node.environment import Sources
+from meshlab.minicluster.node.nodeservices import NodeServices
 from meshlab.minicluster.node.podnetwork import PodNetwork
-from meshlab.minicluster.node.runtime import ContainerConfig, Instance, Runtime
-from meshlab.minicluster.node.status import ContainerKind, ContainerRecord, PodRecord, rfc3339
-from meshlab.minicluster.node.volumes import IssueToken, Mount, VolumeError, Volumes
+from meshlab.minicluster.node.podrecord import containers_of, restored
+from meshlab.minicluster.node.runtime import ContainerConfig, Instance
+from meshlab.minicluster.node.status import ContainerRecord, PodRecord, rfc3339
+from meshlab.minicluster.node.volumes import Mount, VolumeError, Volumes
 from meshlab.minicluster.pod import PodContext
 
 logger = logging.getLogger(__name__)
@@ -31,30 +31,6 @@ with real Envoys, a rolling update without this pause loses one request in ten."
 STATUS_RETRY_S = 0.3
 MOUNT_RETRY_S = 2.0
 DEFAULT_GRACE_S = 30
-
-
-@dataclass(slots=True)
-class NodeServices:
-    """What the pods of a node share."""
-
-    api: KubeApi
-    runtime: Runtime
-    actions: Actions
-    network: LabNetwork
-    ports: PortMap
-    names_file: Path
-    node_name: str
-    api_server: str
-    zone: str
-    issue_token: IssueToken
-    lookup: Callable[[str], Image | None]
-    image_names: Callable[[], list[str]]
-    event: Callable[[Obj, str, str, str, str], None]
-    """``(pod, type, reason, message, field path)``."""
-    sources: Callable[[str], Sources]
-    """Look-ups in a namespace."""
-    services_in: Callable[[str], list[Obj]]
-    """The Services whose variables a pod of a namespace gets."""
 
 
 @dataclass(slots=True)
@@ -102,8 +78,8 @@ class PodWorker:
         self._status_change = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
         self._released = False
-        for kind, spec in _containers(pod):
-            record = _restored(pod, spec, kind)
+        for kind, spec in containers_of(pod):
+            record = restored(pod, spec, kind)
             self.record.containers.append(record)
             self.containers[record.name] = Container(self, record)
         self._status_task = asyncio.create_task(self._keep_status(), name=f"status of {self.name}")
@@ -120,7 +96,7 @@ class PodWorker:
             "metadata"
         ].get("annotations"):
             self.notice_sources()
-        for kind, spec in _containers(pod):
+        for kind, spec in containers_of(pod):
             container = self.containers.get(spec["name"])
             if container is None and kind == "ephemeral":
                 record = ContainerRecord(spec, kind, status.waiting("ContainerCreating"))
@@ -212,7 +188,7 @@ class PodWorker:
         mounts = self._volumes.mounts(pod, spec, env)
         directory = self.runtime.pod_dir(self.uid) / record.name
         directory.mkdir(parents=True, exist_ok=True)
-        message_file = directory / "termination-log"
+        message_file = directory / ending.TERMINATION_LOG
         message_file.unlink(missing_ok=True)
         message_file.touch()
         mounts.append(
@@ -437,41 +413,3 @@ class PodWorker:
     def _grace_s(self) -> float:
         grace = self.pod["spec"].get("terminationGracePeriodSeconds")
         return float(DEFAULT_GRACE_S if grace is None else grace)
-
-
-def _containers(pod: Obj) -> list[tuple[ContainerKind, Obj]]:
-    spec = pod["spec"]
-    result: list[tuple[ContainerKind, Obj]] = [
-        ("sidecar" if container.get("restartPolicy") == "Always" else "init", container)
-        for container in spec.get("initContainers") or []
-    ]
-    result += [("app", container) for container in spec["containers"]]
-    result += [("ephemeral", container) for container in spec.get("ephemeralContainers") or []]
-    return result
-
-
-def _restored(pod: Obj, spec: Obj, kind: ContainerKind) -> ContainerRecord:
-    """The record of a container; one that ran before the node was restarted counts one restart more."""
-    old_status = pod.get("status") or {}
-    fields = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
-    old = next((one for name in fields for one in old_status.get(name) or [] if one["name"] == spec["name"]), None)
-    first = status.waiting("PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating")
-    record = ContainerRecord(spec, kind, first)
-    if old is None or not old.get("containerID"):
-        return record
-    record.restart_count = int(old.get("restartCount") or 0) + 1
-    ended = (old.get("state") or {}).get("terminated") or (old.get("lastState") or {}).get("terminated")
-    if ended is None or "running" in old["state"]:
-        began = ((old.get("state") or {}).get("running") or {}).get("startedAt") or status.EPOCH
-        ended = status.terminated(
-            255, old["containerID"], began, rfc3339(), reason="Unknown", message="the node was restarted"
-        )["terminated"]
-    policy = pod["spec"].get("restartPolicy", "Always")
-    ended_for_good = "terminated" in old["state"] and not status.should_restart(policy, kind, ended["exitCode"])
-    if kind in ("app", "ephemeral") and ended_for_good:
-        record.state, record.last_state = old["state"], old.get("lastState") or {}
-        record.restart_count -= 1
-        record.container_id, record.image_id = old["containerID"], old.get("imageID", "")
-    else:
-        record.last_state = {"terminated": ended}
-    return record

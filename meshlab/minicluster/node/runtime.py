@@ -140,6 +140,8 @@ class Runtime:
         self.pods_dir = state_dir / "pods"
         self._runtime_dir = runtime_dir
         self._host_steps: tuple[RootStep, ...] = ()
+        self._bins: dict[Path, Image] = {}
+        """The bin directories written so far: a restart finds its own again."""
 
     @property
     def private_root(self) -> bool:
@@ -168,7 +170,9 @@ class Runtime:
 
     def remove_pod(self, uid: str) -> None:
         """Remove what `make_pod` made, and everything below."""
-        shutil.rmtree(self.pod_dir(uid), ignore_errors=True)
+        directory = self.pod_dir(uid)
+        self._bins = {path: image for path, image in self._bins.items() if path.parent != directory}
+        shutil.rmtree(directory, ignore_errors=True)
         shutil.rmtree(self.pod_runtime_dir(uid), ignore_errors=True)
 
     def remove_other_pods(self, uids: set[str]) -> None:
@@ -277,7 +281,9 @@ class Runtime:
         for name, text in config.etc.items():
             (etc / name).write_text(text)
         config.context.save(directory / "context.json")
-        programs.write_bin(config.image, directory)
+        if self._bins.get(directory) != config.image:
+            programs.write_bin(config.image, directory)
+            self._bins[directory] = config.image
 
     def _root(self, config: ContainerConfig) -> tuple[RootStep, ...]:
         directory = Path(config.context.container_dir)

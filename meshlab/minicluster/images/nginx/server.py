@@ -125,7 +125,8 @@ def _run(servers: list[Server], pod: PodContext) -> int:
         headers={"Server": f"nginx/{VERSION}"},
         stop_signals=(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT),
         on_listening=lambda: print_line(
-            f"{_stamp()} [notice] {pid}#{pid}: nginx/{VERSION}\n{_stamp()} [notice] {pid}#{pid}: start worker processes",
+            f"{_stamp()} [notice] {pid}#{pid}: nginx/{VERSION}\n"
+            f"{_stamp()} [notice] {pid}#{pid}: start worker processes",
             error=True,
         ),
         on_stop=stopping,
@@ -285,7 +286,7 @@ class Site:
             target = text if "://" in text else f"http://{request.host}{text}"
             return self._page(status, {"Location": target})
         if text or status < 300:
-            return web.Response(status=status, text=text, headers={"Content-Type": settings.default_type})
+            return web.Response(status=status, body=text.encode(), headers={"Content-Type": settings.default_type})
         return self._page(status)
 
     def _error(self, request: web.Request, server: Server, settings: Settings, status: int, depth: int) -> web.Response:
@@ -307,7 +308,12 @@ class Site:
             f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
             f"<hr><center>nginx/{VERSION}</center>\r\n</body>\r\n</html>\r\n"
         )
-        return web.Response(status=status, text=text, headers={"Content-Type": "text/html", **(headers or {})})
+        return web.Response(
+            status=status,
+            reason="Moved Temporarily" if status == 302 else _PHRASES.get(status),
+            body=text.encode(),
+            headers={"Content-Type": "text/html", **(headers or {})},
+        )
 
     def _variables(self, text: str, request: web.Request, path: str | None = None) -> str:
         """A value with the variables that an exercise may use put in."""

@@ -13,6 +13,9 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_ESCAPE = re.compile(r"\\([\"'\\trn])")
+_ESCAPES = {"t": "\t", "r": "\r", "n": "\n"}
+
 
 class ConfigError(Exception):
     """The configuration is wrong; the message is what nginx prints after ``[emerg]``."""
@@ -54,14 +57,19 @@ def _tokens(text: str, file: str) -> Iterator[tuple[str, bool, int]]:
             raise ConfigError(f'unexpected end of file, expecting ";" or "}}" in {file}:{line}')
         quoted = match["double"] if match["double"] is not None else match["single"]
         if quoted is not None:
-            yield re.sub(r"\\([\"'\\])", r"\1", quoted), False, line
+            yield _unescape(quoted), False, line
         elif match["word"]:
-            yield match["word"], False, line
+            yield _unescape(match["word"]), False, line
         elif match["mark"]:
             yield match["mark"], True, line
         line += match[0].count("\n")
         position = match.end()
     yield "", True, line
+
+
+def _unescape(text: str) -> str:
+    r"""Backslashes as nginx reads them: before quotes and itself, and ``\t \r \n``; others stay."""
+    return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), text)
 
 
 def _block(tokens: Iterator[tuple[str, bool, int]], file: str, *, nested: bool) -> tuple[tuple[Directive, ...], int]:

@@ -224,7 +224,11 @@ def _first_log(lab: Any, name: str) -> str:
 
 
 async def test_jobs_end(lab: Any) -> None:
-    await lab.run("good", box(script="echo done > $MESSAGE; exit 0"), restartPolicy="Never")
+    await lab.run(
+        "good",
+        box(script="test -w /dev/termination-log && echo fine > /dev/termination-log; exit 0"),
+        restartPolicy="Never",
+    )
     await lab.run(
         "bad",
         box(script="echo last words; exit 4", terminationMessagePolicy="FallbackToLogsOnError"),
@@ -234,7 +238,9 @@ async def test_jobs_end(lab: Any) -> None:
     await lab.until(lambda: lab.status("bad").get("phase") == "Failed")
     bad = lab.status("bad", "main")["state"]["terminated"]
     assert (bad["exitCode"], bad["reason"], bad["message"]) == (4, "Error", "last words\n")
-    assert lab.status("good", "main")["state"]["terminated"]["reason"] == "Completed"
+    good = lab.status("good", "main")["state"]["terminated"]
+    assert good["reason"] == "Completed"
+    assert good.get("message") == ("fine\n" if lab.node.private_root else None)
     assert await lab.logs("bad") == "last words\n"
 
 
