@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import statistics
 import sys
 import time
@@ -114,6 +115,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="labs started from nothing (default 5)")
     parser.add_argument("--flips", type=int, default=100, metavar="N", help="weight changes (default 100)")
     arguments = parser.parse_args(argv)
+    # A lab outlives its starter, so being terminated must take the way on which it is taken away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if (code := leave_root()) is not None:
         return code
     if not bytecode_is_there():

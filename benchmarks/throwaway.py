@@ -43,8 +43,10 @@ def leave_root() -> int | None:
     with _as_nobody(sys.executable, str(Path(sys.argv[0]).resolve()), *sys.argv[1:]) as child:
         try:
             return child.wait()
-        except KeyboardInterrupt:
-            return child.wait()  # the terminal interrupted it too: it cleans up
+        except BaseException:
+            child.terminate()
+            child.wait()  # it takes its lab away first
+            raise
 
 
 def _as_nobody(*command: str, stderr: int | None = None) -> subprocess.Popen[bytes]:

@@ -29,8 +29,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "capture.transparent",
         "no",
-        "No iptables and no istio-init: programs reach their sidecar by http_proxy variables, which `env` in an injected "
-        "container shows. A program that ignores them goes round the sidecar.",
+        "No iptables and no istio-init: programs reach their sidecar by http_proxy variables, which `env` in an "
+        "injected container shows. A program that ignores them goes round the sidecar.",
     ),
     Capability(
         "capture.inbound",
@@ -40,8 +40,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "proxy.listeners",
         "differs",
-        "Listener and route-configuration names differ from a captured pod's (http_proxy, one listener per inbound port); "
-        "clusters, virtual hosts and endpoints are named as upstream's.",
+        "Listener and route-configuration names differ from a captured pod's (http_proxy, one listener per inbound "
+        "port); clusters, virtual hosts and endpoints are named as upstream's.",
     ),
     Capability("source.ip", "differs", "Servers see the client pod's address, except of traffic through a NodePort."),
     Capability("net.sniff", "no", "No packet capture; use a relay."),
@@ -84,8 +84,10 @@ def text() -> str:
     marks = {"yes": "as on a real cluster", "differs": "differs", "no": "not available"}
     width = max(len(capability.name) for capability in CAPABILITIES)
     lines = ["Where the embedded lab differs from a real cluster:", ""]
-    for capability in CAPABILITIES:
-        lines.append(f"  {capability.name:<{width}}  {marks[capability.embedded]:<20}  {capability.text}")
+    lines += [
+        f"  {capability.name:<{width}}  {marks[capability.embedded]:<20}  {capability.text}"
+        for capability in CAPABILITIES
+    ]
     lines += [
         "",
         "Not measured but stated: versions of Istio components (1.31.0-meshlab), node capacity.",

@@ -85,7 +85,7 @@ def parse_duration(text: str) -> float:
     if text in {"0", "+0", "-0"}:
         return 0.0
     sign = -1.0 if text.startswith("-") else 1.0
-    body = text.lstrip("+-") if text[:1] in {"+", "-"} else text
+    body = text[1:] if text.startswith(("+", "-")) else text
     matches = _DURATION.findall(body)
     if not matches or "".join(number + unit for number, unit in matches) != body:
         raise ValueError(f'time: invalid duration "{text}"')
