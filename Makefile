@@ -22,7 +22,7 @@ imports:
 	lint-imports
 
 test:
-	$(PYTEST) tests/unit tests/functional -m "not full"
+	$(PYTEST) tests/unit tests/functional -m "not full" -n 2
 
 e2e:
 	$(PYTEST) tests/e2e -m "not full"

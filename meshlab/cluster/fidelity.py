@@ -20,11 +20,16 @@ class Capability:
 
 
 CAPABILITIES: tuple[Capability, ...] = (
-    Capability("proxy.http", "yes", "HTTP through real Envoy sidecars: routes, retries, faults, mTLS."),
+    Capability(
+        "proxy.http",
+        "yes",
+        "HTTP through real Envoy sidecars and gateways: routes, retries, faults, policies, mTLS.",
+    ),
     Capability(
         "proxy.tcp",
         "differs",
-        "Raw TCP goes through a sidecar only from programs that meshlab ships; others go round it.",
+        "Raw TCP and HTTPS leave a pod past its own sidecar (only http_proxy is set), unless the program asks the "
+        "proxy for a tunnel, as curl -p does. Inbound TCP and gateways are proxied as upstream.",
     ),
     Capability(
         "capture.transparent",
@@ -43,39 +48,114 @@ CAPABILITIES: tuple[Capability, ...] = (
         "Listener and route-configuration names differ from a captured pod's (http_proxy, one listener per inbound "
         "port); clusters, virtual hosts and endpoints are named as upstream's.",
     ),
-    Capability("source.ip", "differs", "Servers see the client pod's address, except of traffic through a NodePort."),
+    Capability(
+        "proxy.admin",
+        "differs",
+        "Envoy's admin interface is a unix socket and not port 15000: pilot-agent request and istioctl reach it.",
+    ),
+    Capability(
+        "inject.templates",
+        "differs",
+        "The templates sidecar and gateway are code in istiod; values and annotations steer them, template texts "
+        "of one's own in istio-sidecar-injector are not read.",
+    ),
+    Capability(
+        "probe.rewrite",
+        "differs",
+        "Probes stay in the pod's spec as written (no /app-health/ on 15020): the node asks the program past the "
+        "sidecar, so they pass under STRICT as upstream's rewritten ones do.",
+    ),
+    Capability(
+        "certificates.csr",
+        "differs",
+        "istiod makes workload keys and sends them with the certificate over SDS; there is no signing service.",
+    ),
+    Capability(
+        "config.ignored",
+        "no",
+        "EnvoyFilter, Telemetry, ProxyConfig and WorkloadGroup are stored, but change nothing; access logs follow "
+        "meshConfig.accessLogFile.",
+    ),
+    Capability(
+        "gateway.api",
+        "no",
+        "The Gateway API's resources can be stored; istiod does not act on them yet. Use Istio's Gateway.",
+    ),
+    Capability("ambient", "no", "Sidecars only: no ztunnel, no waypoints."),
+    Capability("wasm", "no", "WasmPlugin is stored, not run."),
+    Capability(
+        "metrics.istio",
+        "no",
+        "Envoy's own statistics are served; Istio's standard metrics, traces and the add-ons (Prometheus, Grafana, "
+        "Kiali, Jaeger) are not in this version.",
+    ),
+    Capability("version.skew", "no", "Control-plane revisions hand over for real, but run the same program."),
+    Capability(
+        "source.ip",
+        "differs",
+        "Servers see the client pod's address, except of traffic from the host (NodePort, LoadBalancer).",
+    ),
+    Capability(
+        "net.dns",
+        "differs",
+        "No DNS server: the lab's programs read Service and pod names from a table of the lab.",
+    ),
+    Capability("net.udp", "no", "Services carry TCP over IPv4 only."),
     Capability("net.sniff", "no", "No packet capture; use a relay."),
     Capability("net.partition", "no", "No network partitions; use faults and deleted endpoints."),
     Capability(
         "net.lowport",
         "differs",
-        "Ports below 1024 are nominal: inside the lab as written, on the host at another port that status prints.",
+        "Ports below 1024 are nominal where the host lets only root bind them: inside the lab as written, on the "
+        "host elsewhere; use the NodePort that status prints.",
     ),
     Capability(
         "net.loadbalancer",
         "differs",
-        "A LoadBalancer gets a loopback address of the lab; from the host use the NodePort that status prints.",
+        "A LoadBalancer gets a loopback address of the lab at once, with ports as under net.lowport.",
     ),
-    Capability("net.isolation", "no", "All pods share the host's network: a pod can reach any port of this host."),
+    Capability(
+        "net.isolation",
+        "no",
+        "All pods share the host's network: a pod can reach any port of this host, and any local program a pod. "
+        "NetworkPolicy is stored, not enforced.",
+    ),
     Capability("egress.internet", "differs", "Pods reach whatever this host reaches."),
     Capability(
-        "images", "differs", "Images are built-in programs of the same observable behaviour; see `status` events."
+        "images",
+        "differs",
+        "Images are built-in programs of the same observable behaviour, whatever the tag; another name gives "
+        "ImagePullBackOff and an event that lists what there is.",
+    ),
+    Capability(
+        "pod.security",
+        "differs",
+        "Containers run as the user who started the lab: securityContext is recorded, not applied. Where `meshlab "
+        "doctor` finds user namespaces, each has a file system of its own.",
+    ),
+    Capability(
+        "pod.storage",
+        "no",
+        "configMap, secret, emptyDir, downwardAPI and projected volumes only; hostPath and claims are refused.",
+    ),
+    Capability(
+        "resources.limits",
+        "no",
+        "CPU and memory requests and limits are recorded, not enforced; so are ResourceQuota and LimitRange.",
     ),
     Capability("node.many", "no", "One node; zones by the pod label istio-locality."),
-    Capability("resources.limits", "no", "CPU and memory requests and limits are recorded, not enforced."),
-    Capability("version.skew", "no", "Control-plane revisions hand over for real, but run the same program."),
     Capability(
-        "probe.rewrite", "differs", "Probes reach the program past the sidecar; they pass under STRICT as upstream."
-    ),
-    Capability(
-        "metrics.istio",
+        "api.serverSideApply",
         "no",
-        "Istio's standard metrics and the add-ons (Prometheus, Grafana, Kiali, Jaeger) are not in this version.",
+        "Server-side apply is answered 415; client-side apply works, with all three other kinds of patch.",
     ),
-    Capability("api.serverSideApply", "no", "Server-side apply is answered 415; client-side apply works."),
-    Capability("wasm", "no", "WasmPlugin is not run."),
+    Capability(
+        "api.controllers",
+        "differs",
+        "No controller acts on HorizontalPodAutoscaler, Ingress, PersistentVolumeClaim or ReplicationController.",
+    ),
     Capability("multicluster", "no", "One cluster."),
-    Capability("vm.agent", "no", "No agent for virtual machines."),
+    Capability("vm.agent", "no", "No agent for virtual machines; WorkloadEntry works as an endpoint."),
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from meshlab.course.model import CheckCall, Client, Exercise, Needs, Task, WrongAnswer
 from meshlab.course.variables import render, values_for
-from meshlab.course.yamlfile import KeyPath, YamlFile, parse
+from meshlab.course.yamlfile import KeyPath, YamlFile, parse, read_text
 from meshlab.errors import CourseError
 
 SCHEMA = "meshlab.exercise/1"
@@ -71,10 +71,7 @@ def read(path: Path) -> ExerciseFile:
     Raises:
         CourseError: the file is malformed.
     """
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise CourseError(f"{path}: {error.strerror}") from error
+    text = read_text(path)
     file = parse(text, path)
     top = file.mapping((), _KEYS, _REQUIRED)
     if top["schema"] != SCHEMA:
@@ -110,7 +107,10 @@ def load(source: ExerciseFile, variables: Mapping[str, str], namespaces: Mapping
     file.mapping((), _KEYS, _REQUIRED)
     tasks = tuple(_task(file, index) for index in range(len(file.get(("tasks",), list))))
     _check_tasks(file, tasks)
-    needs = file.mapping(("needs",), ["mesh", "memory_mib", "capabilities"]) if file.at(("needs",)) else {}
+    if file.at(("needs",)) is not None:
+        file.mapping(("needs",), ["mesh", "memory_mib", "capabilities"])
+    if file.at(("debrief",)) is not None:
+        file.mapping(("debrief",), ["always", "notes"])
     return Exercise(
         id=source.id,
         version=source.version,
@@ -125,8 +125,8 @@ def load(source: ExerciseFile, variables: Mapping[str, str], namespaces: Mapping
         scope=_one_of(file, ("scope",), ("namespace", "mesh", "cluster")),
         judge=_one_of(file, ("judge",), ("state", "process", "answer")),
         needs=Needs(
-            mesh=needs.get("mesh", ""),
-            memory_mib=needs.get("memory_mib", 0),
+            mesh=file.get(("needs", "mesh"), str, ""),
+            memory_mib=file.get(("needs", "memory_mib"), int, 0),
             capabilities=file.strings(("needs", "capabilities")),
         ),
         namespaces=roles,
@@ -148,11 +148,7 @@ def render_file(exercise: Exercise, name: str) -> str:
         CourseError: it cannot be read, or a placeholder names nothing.
     """
     path = exercise.folder / name
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise CourseError(f"{path}: {error.strerror}") from error
-    return render(text, values_for(exercise.variables, exercise.namespaces), where=str(path))
+    return render(read_text(path), values_for(exercise.variables, exercise.namespaces), where=str(path))
 
 
 def _choices(file: YamlFile) -> dict[str, tuple[str, ...]]:
@@ -168,10 +164,12 @@ def _choices(file: YamlFile) -> dict[str, tuple[str, ...]]:
 
 def _namespaces(file: YamlFile, identifier: str) -> dict[str, str]:
     given = file.get(("namespaces",), dict, {"app": f"mesh-{identifier}"})
+    if not given:
+        raise file.fail(("namespaces",), "needs at least one role")
     names = {}
-    for role, name in given.items():
+    for role in given:
         default = f"mesh-{identifier}" if len(given) == 1 else f"mesh-{identifier}-{role}"
-        names[role] = name or default
+        names[role] = file.get(("namespaces", role), str, default)
     return names
 
 
@@ -220,6 +218,8 @@ def _task(file: YamlFile, index: int) -> Task:
         points = Decimal(str(task.get("points", 0)))
     except InvalidOperation as error:
         raise file.fail((*where, "points"), "must be a number") from error
+    if not points.is_finite():
+        raise file.fail((*where, "points"), "must be a number")
     if guard and points:
         raise file.fail((*where, "points"), "a guard holds at the start and earns nothing")
     if not guard and points <= 0:
@@ -258,11 +258,11 @@ def _clients(file: YamlFile, roles: Mapping[str, str]) -> dict[str, Client]:
     clients = {}
     for name in file.get(("clients",), dict, {}):
         where: KeyPath = ("clients", name)
-        entry = file.mapping(where, ["namespace", "service_account"], ["service_account"])
-        role = entry.get("namespace") or next(iter(roles))
+        file.mapping(where, ["namespace", "service_account"], ["service_account"])
+        role = file.get((*where, "namespace"), str, next(iter(roles)))
         if role not in roles:
             raise file.fail((*where, "namespace"), f"{role} is not a role", f"roles: {', '.join(roles)}")
-        clients[name] = Client(roles[role], entry["service_account"])
+        clients[name] = Client(roles[role], file.get((*where, "service_account"), str))
     return clients
 
 
@@ -272,11 +272,12 @@ def _wrong(file: YamlFile, index: int, tasks: tuple[Task, ...]) -> WrongAnswer:
     given = [key for key in ("apply", "run", "answer") if key in entry]
     if len(given) != 1:
         raise file.fail(where, "needs exactly one of apply, run and answer")
-    if entry["fails"] not in {task.id for task in tasks}:
-        raise file.fail((*where, "fails"), f"{entry['fails']} is not a task")
+    fails = file.get((*where, "fails"), str)
+    if fails not in {task.id for task in tasks}:
+        raise file.fail((*where, "fails"), f"{fails} is not a task")
     return WrongAnswer(
         id=file.get((*where, "id"), str),
-        fails=entry["fails"],
+        fails=fails,
         code=file.get((*where, "code"), str),
         says=file.strings((*where, "says")),
         apply=file.get((*where, "apply"), str, ""),

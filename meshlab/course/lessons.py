@@ -17,7 +17,7 @@ from markdown_it.token import Token
 
 from meshlab.course.model import Block, BlockRole, Lesson, Step
 from meshlab.course.variables import render
-from meshlab.course.yamlfile import YamlFile, parse
+from meshlab.course.yamlfile import YamlFile, parse, read_text
 from meshlab.errors import CourseError
 
 SCHEMA = "meshlab.lesson/1"
@@ -44,10 +44,7 @@ def load_lesson(path: Path, values: Mapping[str, str] | None = None) -> Lesson:
     Raises:
         CourseError: the file is malformed; the message names file, line and key.
     """
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise CourseError(f"{path}: {error.strerror}") from error
+    text = read_text(path)
     if values is not None:
         text = render(text, values, where=str(path))
     head = _FRONT_MATTER.match(text)
@@ -126,6 +123,8 @@ def _block(token: Token, path: Path, offset: int) -> Block:
     attributes = {key: value for key, equals, value in (word.partition("=") for word in words) if equals}
     role = _role(words)
     data = None
+    if role == "exercise" and "id" not in attributes:
+        raise CourseError(f"{path}:{line}: an exercise block names its exercise: id=ID")
     if role in _YAML_ROLES:
         data = _yaml_block(token.content, role, path, line)
     return Block(role, language, attributes, token.content, data, line)
@@ -142,4 +141,11 @@ def _role(words: list[str]) -> BlockRole:
 def _yaml_block(content: str, role: str, path: Path, line: int) -> Any:
     file: YamlFile = parse(content, path, first_line=line + 1)
     allowed, required = _BLOCK_KEYS[role]
-    return file.mapping((), allowed, required)
+    data = file.mapping((), allowed, required)
+    if role == "predict":
+        file.get(("choices",), dict)
+        file.mapping(("observe",), ["run", "match", "is"]) if "observe" in data else None
+    else:
+        for index in range(len(file.get(("choices",), list, []))):
+            file.mapping(("choices", index), ["say", "right", "why"], ["say"])
+    return data

@@ -1,6 +1,7 @@
 """Progress: an append-only table of events in a local SQLite file, and what is projected from it.
 
-Each event carries the hash of the one before, so a line that was removed or changed is noticed. State, board and
+Each event carries the hash of the one before, and the newest one's is kept apart, so a line that was removed or
+changed is noticed. State, board and
 reports are projections; nothing else is a source of truth. Tables are those of the course format (records, version
 1), so that a roster and regrading fit later without a migration.
 """
@@ -105,11 +106,13 @@ class Progress:
             }
             values = [record[name] if name != "data" else json.dumps(data, sort_keys=True) for name in _EVENT_COLUMNS]
             self._db.execute(f"insert into event values ({','.join('?' * len(values))})", values)
+            event = Event(record)
+            self._db.execute("insert or replace into installation values ('head', ?)", (event.digest,))
             self._db.execute("commit")
         except BaseException:
             self._db.execute("rollback")
             raise
-        return Event(record)
+        return event
 
     def events(self, *, exercise: str | None = None) -> list[Event]:
         """All events in order, or those of one exercise."""
@@ -118,13 +121,22 @@ class Progress:
         return [_event(row) for row in rows]
 
     def verify(self) -> int | None:
-        """The sequence number of the first event whose chain is broken, or None if the table is intact."""
-        previous = GENESIS
-        for event in self.events():
+        """The sequence number of the first event that does not continue the one before it, None if all do.
+
+        If the newest events were changed or removed, that is the number of the event that would come next.
+        """
+        previous, expected = GENESIS, 1
+        self._db.execute("begin")
+        try:
+            events = self.events()
+            head = self._db.execute("select value from installation where name = 'head'").fetchone()
+        finally:
+            self._db.execute("rollback")
+        for event in events:
             if event.record["prev"] != previous:
                 return int(event.record["seq"])
-            previous = event.digest
-        return None
+            previous, expected = event.digest, event.record["seq"] + 1
+        return int(expected) if head and head[0] != previous else None
 
     def open_attempt(
         self, exercise: str, version: int, round_: int, variables: Mapping[str, str], attempt: str
@@ -231,11 +243,15 @@ class Progress:
                     entry["solution_seen"] = True
                 case "check.ran":
                     entry["checks"] += 1
-                    entry["tasks"] = record["data"]["verdicts"]
+                    verdicts = record["data"]["verdicts"]
+                    # A check of one task says nothing of the others.
+                    entry["tasks"] = entry["tasks"] | verdicts if record["task"] else verdicts
                     if record["data"]["done"]:
                         entry["done"] = True
                         entry["first_done_at"] = entry["first_done_at"] or record["at"]
-                    entry["changed_since"] = entry["done"] and not record["data"]["done"]
+                    holds = all(verdict["verdict"] == "PASS" for verdict in verdicts.values())
+                    if not holds or not record["task"]:
+                        entry["changed_since"] = entry["done"] and not holds
         return list(exercises.values())
 
     def _last(self) -> Event | None:

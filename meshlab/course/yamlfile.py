@@ -51,7 +51,7 @@ class YamlFile:
                 hint = f'did you mean "{near[0]}"?' if near else f"known keys: {', '.join(sorted(allowed))}"
                 raise self.fail((*where, key), "unknown key", hint)
         for key in required:
-            if key not in value:
+            if value.get(key) is None:
                 raise self.fail(where, f'key "{key}" is missing')
         return value
 
@@ -107,10 +107,27 @@ def parse(text: str, path: Path, *, first_line: int = 1) -> YamlFile:
         mark = error.problem_mark or error.context_mark
         line = (mark.line if mark else 0) + first_line
         raise CourseError(f"{path}:{line}: not YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # Control characters, a date such as 2026-13-01, an alias inside its own anchor: none of them carries a line.
+        raise CourseError(f"{path}:{first_line}: not YAML: {error}") from error
     file = YamlFile(path, data)
     if node is not None:
         _note_lines(file, node, (), first_line)
     return file
+
+
+def read_text(path: Path) -> str:
+    """The text of a course's file.
+
+    Raises:
+        CourseError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise CourseError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{path}: not UTF-8 at byte {error.start}") from error
 
 
 def _note_lines(file: YamlFile, node: yaml.Node, where: KeyPath, first_line: int) -> None:

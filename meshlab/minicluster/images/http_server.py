@@ -13,9 +13,12 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
+from meshlab.minicluster.images.half_close import HalfClosable, Tasks
 from meshlab.minicluster.pod import PodContext
 
 KEEPALIVE_S = 3600.0
@@ -56,6 +59,8 @@ class HttpServer:
     stop_signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
     on_listening: Callable[[], None] = lambda: None
     on_stop: Callable[[signal.Signals], None] = lambda _: None
+    _tasks: Tasks = field(default_factory=dict, init=False)
+    _upgraded: set[RequestHandler[Any]] = field(default_factory=set, init=False)
 
     async def run(self, pod: PodContext) -> signal.Signals:
         """Serve until a signal; the signal.
@@ -71,6 +76,8 @@ class HttpServer:
                 stopped.set_result(number)
 
         self.app.on_response_prepare.append(self._headers)
+        self.app.middlewares.insert(0, self._note)
+        listeners: list[asyncio.Server] = []
         runner = web.AppRunner(
             self.app,
             access_log=None,
@@ -83,16 +90,34 @@ class HttpServer:
             for number in self.stop_signals:
                 asyncio.get_running_loop().add_signal_handler(number, stop, number)
             for port in self.ports:
-                site = web.TCPSite(runner, pod.bind_ip, pod.ports.real(port), backlog=1024, ssl_context=self.tls)
-                try:
-                    await site.start()
-                except OSError as error:
-                    reason = os.strerror(error.errno) if error.errno else str(error)
-                    raise BindError(port, reason) from error
+                listeners.append(await self._listen(runner, pod, port))
             self.on_listening()
             return await stopped
         finally:
+            for listener in listeners:
+                listener.close()
             await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner, pod: PodContext, port: int) -> asyncio.Server:
+        server = runner.server
+        assert server is not None, "the runner was set up"
+        try:
+            return await asyncio.get_running_loop().create_server(
+                lambda: HalfClosable(server(), self._tasks, self._upgraded),
+                pod.bind_ip,
+                pod.ports.real(port),
+                backlog=1024,
+                ssl=self.tls,
+            )
+        except OSError as error:
+            raise BindError(port, os.strerror(error.errno) if error.errno else str(error)) from error
+
+    @web.middleware
+    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._tasks[request.protocol] = request.task
+        if "Upgrade" in request.headers:
+            self._upgraded.add(request.protocol)
+        return await handler(request)
 
     async def _headers(self, request: web.Request, response: web.StreamResponse) -> None:
         response.headers.popall("Server", None)

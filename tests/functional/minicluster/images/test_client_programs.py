@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -144,7 +144,7 @@ class TestCurl:
         assert out == "200 http://web/get"
 
     async def test_localhost_is_the_pod_itself(self, web: Web, which: str) -> None:
-        inside = PodContext(**{**_fields(web.client), "app_ip": web.server.pod_ip})
+        inside = replace(web.client, app_ip=web.server.pod_ip)
         web.client = inside
         code, out, err = await getattr(web, which)("-sS", "http://localhost/get")
         assert code == 0, err
@@ -171,12 +171,6 @@ class TestCurl:
         assert time.monotonic() - started >= 1
 
 
-def _fields(pod: PodContext) -> dict[str, object]:
-    from dataclasses import asdict
-
-    return asdict(pod)
-
-
 async def test_the_launcher_sees_new_services_at_once(web: Web) -> None:
     assert (await web.curl("-s", "http://later/ip"))[0] == 6
     web.lab.services(web=f"{web.server.pod_ip}:80", later=f"{web.server.pod_ip}:80")
@@ -188,9 +182,11 @@ async def test_the_launcher_sees_new_services_at_once(web: Web) -> None:
 async def test_the_launcher_makes_its_configuration_only_when_something_changed(web: Web) -> None:
     await web.curl("-s", "http://web/ip")
     config = Path(web.client.container_dir) / "curl.conf"
-    first = config.stat().st_ino
-    await web.curl("-s", "http://web/ip")
-    assert config.stat().st_ino == first
+    stamp = config.stat().st_mtime_ns
+    config.write_text(f"{config.read_text()}# still the same\n")
+    os.utime(config, ns=(stamp, stamp))
+    assert (await web.curl("-s", "http://web/ip"))[0] == 0
+    assert config.read_text().endswith("# still the same\n")
 
 
 async def test_next_keeps_the_pods_network(web: Web) -> None:
@@ -211,7 +207,7 @@ async def test_a_pod_behind_a_sidecar_uses_the_proxy(web: Web) -> None:
 
     listener = await asyncio.start_server(proxy, web.client.pod_ip, 0)
     proxy_url = f"http://{web.client.pod_ip}:{listener.sockets[0].getsockname()[1]}"
-    pod = PodContext(**{**_fields(web.client), "proxy_url": proxy_url, "app_ip": web.server.pod_ip})  # type: ignore[arg-type]
+    pod = replace(web.client, proxy_url=proxy_url, app_ip=web.server.pod_ip)
     env = {"http_proxy": proxy_url, "HTTP_PROXY": proxy_url, "no_proxy": "localhost,127.0.0.1"}
     for name in ("web", "nosuch"):
         code, out, _ = await web.lab.run(CURL, "curl", "-sw", "%{http_code}", f"http://{name}/x", pod=pod, env=env)
@@ -277,12 +273,15 @@ class TestBusybox:
 
     async def test_nc_listens(self, web: Web, free_port: FreePort) -> None:
         port = free_port()
-        listener = await web.lab.start(BUSYBOX, pod=web.server, command=["nc", "-lv", "-p", str(port)])
+        listener = await web.lab.start(
+            BUSYBOX, pod=web.server, command=["nc", "-lv", "-p", str(port)], stdin=asyncio.subprocess.PIPE
+        )
         assert listener.stderr is not None
         assert await listener.stderr.readline() == f"listening on 0.0.0.0:{port} ...\n".encode()
         code, _, _ = await web.busybox("nc", web.server.pod_ip, str(port), stdin=b"over here\n")
-        out, err = await listener.communicate()
-        assert (code, out) == (0, b"over here\n")
+        assert listener.stdout is not None
+        assert (code, await listener.stdout.read()) == (0, b"over here\n")
+        err = await listener.stderr.read()
         assert f"from {web.client.pod_ip}:".encode() in err
 
     async def test_nslookup(self, web: Web) -> None:

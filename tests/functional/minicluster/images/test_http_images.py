@@ -115,6 +115,40 @@ async def test_a_request_in_flight_survives_the_stop(lab: Lab, free_port: FreePo
     assert (await slow)[1] == "200"
 
 
+async def test_a_client_that_has_finished_sending_is_answered(lab: Lab, free_port: FreePort) -> None:
+    """``printf ... | nc`` ends its half at once; servers in Go answer, and aiohttp alone would not."""
+    pod, port = lab.pod(), free_port()
+    process = await lab.start("mccutchen/go-httpbin", pod=pod, env={"PORT": str(port)})
+    await listening(pod, port, process)
+    for path in ("/delay/0.2", "/bytes/1000000"):
+        reader, writer = await asyncio.open_connection(pod.pod_ip, port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            answer = await reader.read()  # to the end: the server closes although nobody asked it to
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert f"Content-Length: {len(answer.partition(bytes((13, 10, 13, 10)))[2])}".encode() in answer
+        writer.close()
+
+
+async def test_connections_of_clients_that_left_are_given_back(lab: Lab, free_port: FreePort) -> None:
+    pod, port = lab.pod(), free_port()
+    process = await lab.start("mccutchen/go-httpbin", pod=pod, env={"PORT": str(port)})
+    await listening(pod, port, process)
+    descriptors = Path(f"/proc/{process.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    for request in (b"", b"GET /get HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /get HT"):
+        for _ in range(10):
+            reader, writer = await asyncio.open_connection(pod.pod_ip, port)
+            writer.write(request)
+            if request.endswith(b"\r\n\r\n"):
+                await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+    async with asyncio.timeout(10):
+        while len(list(descriptors.iterdir())) > before:  # noqa: ASYNC110 - the kernel tells nobody
+            await asyncio.sleep(0.05)
+
+
 async def _established(ip: str, port: int) -> bool:
     """Whether the kernel has an established connection to a server."""
     wanted = "".join(f"{int(part):02X}" for part in reversed(ip.split("."))) + f":{port:04X}"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meshlab.minicluster.images.curl.globbing import BadGlob, expand
 from meshlab.minicluster.images.curl.options import UsageError, parse
 from meshlab.minicluster.images.curl.transfer import form_body
-from meshlab.minicluster.images.curl.writeout import render
+from meshlab.minicluster.images.curl.writeout import Value, render
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_usage_errors(arguments: list[str], words: str) -> None:
 
 
 def test_write_out() -> None:
-    values = {"http_code": 7, "time_total": 0.25, "remote_ip": "1.2.3.4", "speed_download": 12.7}
+    values: dict[str, Value] = {"http_code": 7, "time_total": 0.25, "remote_ip": "1.2.3.4", "speed_download": 12.7}
     template = r"%{http_code} %{time_total} %{remote_ip} %{speed_download} %header{x-a} %% %{nope}\t|\n"
     assert render(template, values, {"x-a": "b"}) == "007 0.250000 1.2.3.4 13 b % \t|\n"
 

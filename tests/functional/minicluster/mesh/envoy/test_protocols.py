@@ -26,14 +26,27 @@ spec: {mtls: {mode: STRICT}}
 async def shouting_server(host: str, port: int) -> AsyncIterator[None]:
     """A server that answers each line in capitals: no HTTP at all."""
 
+    conversations: set[asyncio.Task[None]] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            writer.write(line.upper())
-            await writer.drain()
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        conversations.add(task)
+        try:
+            while line := await reader.readline():
+                writer.write(line.upper())
+                await writer.drain()
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     async with await asyncio.start_server(serve, host, port):
         yield
+        # A conversation that outlives its test would leave an open socket behind.
+        for task in conversations:
+            task.cancel()
+        await asyncio.gather(*conversations, return_exceptions=True)
 
 
 async def tunnel(mesh: StaticMesh, client: str, target: str) -> tuple[int, asyncio.StreamReader, asyncio.StreamWriter]:
@@ -53,6 +66,8 @@ async def shout(mesh: StaticMesh, client: str, target: str) -> bytes:
         return await asyncio.wait_for(reader.readline(), 10)
     finally:
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 @pytest.mark.parametrize("port_name", ["tcp-echo", "unnamed"])
