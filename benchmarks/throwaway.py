@@ -100,7 +100,7 @@ class Lab:
     @property
     def ports(self) -> PortMap:
         """The real ports behind the lab's nominal ones."""
-        return PortMap(self.paths.runtime_dir / "ports.json", self.info.prefix + ".0.1")
+        return PortMap(self.paths.runtime_dir / "tables" / "ports.json", self.info.prefix + ".0.1")
 
     def cluster(self) -> Cluster:
         """The lab's API, as everything above the seam uses it."""

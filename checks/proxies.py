@@ -7,6 +7,7 @@ any cluster.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -108,6 +109,8 @@ def _takes_plain_get(match: Mapping[str, Any], path: str) -> bool:
     if "path_separated_prefix" in match:
         prefix = match["path_separated_prefix"]
         return path == prefix or path.startswith(f"{prefix}/")
+    if "safe_regex" in match:
+        return re.fullmatch(match["safe_regex"]["regex"], path) is not None
     return False
 
 

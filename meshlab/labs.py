@@ -78,14 +78,17 @@ class LabPaths:
         """The directory for sockets: 0700, owned by this user, with a path short enough for unix sockets.
 
         Raises:
-            LabError: somebody else owns it.
+            LabError: somebody else owns it, or every candidate's path is too long.
         """
         digest = hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:10]
         xdg = os.environ.get("XDG_RUNTIME_DIR")
-        for base in [Path(xdg) / "meshlab"] if xdg and Path(xdg).is_dir() else []:
-            if len(str(base / digest)) <= MAX_SOCKET_DIR and os.access(base.parent, os.W_OK):
+        bases = [Path(xdg) / "meshlab"] if xdg else []
+        bases += [Path(parent) / f"meshlab-{os.getuid()}" for parent in (tempfile.gettempdir(), "/tmp")]
+        for base in bases:
+            usable = base.parent.is_dir() and os.access(base.parent, os.W_OK)
+            if usable and len(str(base / digest)) <= MAX_SOCKET_DIR:
                 return _private_directory(base / digest)
-        return _private_directory(Path(tempfile.gettempdir()) / f"meshlab-{os.getuid()}" / digest)
+        raise LabError("no directory for sockets has a short enough path", hint="set XDG_RUNTIME_DIR or TMPDIR")
 
     def create(self) -> None:
         """Make the state directory, readable by this user only."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from meshlab.errors import UsageError
@@ -145,7 +148,8 @@ def run_start(arguments: argparse.Namespace) -> int:
     readiness.ensure_cluster(arguments, _say)
     session = _session(arguments)
     readiness.ensure_mesh(arguments, session, arguments.exercise, _say)
-    started = session.start(arguments.exercise)
+    with _progress_line_cleared():
+        started = session.start(arguments.exercise)
     exercise = started.exercise
     if started.already:
         _say(f"{exercise.id} is under way already; meshlab reset {exercise.id} puts it back to its start")
@@ -209,7 +213,8 @@ def run_reset(arguments: argparse.Namespace) -> int:
     if doomed:
         _say("will be deleted: " + ", ".join(doomed))
     _confirm(arguments, f"Put {arguments.exercise} back to its start?")
-    session.reset(arguments.exercise, remove=arguments.remove)
+    with _progress_line_cleared():
+        session.reset(arguments.exercise, remove=arguments.remove)
     print(f"{arguments.exercise} is " + ("taken away" if arguments.remove else "as it was at the start"))
     return 0
 
@@ -235,7 +240,7 @@ def run_progress(arguments: argparse.Namespace) -> int:
         print(json.dumps({"learner": progress.learner, "intact": broken is None, "exercises": summary}, indent=2))
         return 0
     if broken is not None:
-        _say(f"the record was changed by hand: event {broken} does not continue the one before it")
+        _say(f"the record was changed by hand: event {broken} does not continue the ones before it")
     if not summary:
         print("nothing was started yet; meshlab exercises lists what there is")
     for entry in summary:
@@ -304,8 +309,8 @@ def _seconds(text: str) -> float:
         value = float(text.removesuffix("s"))
     except ValueError:
         raise argparse.ArgumentTypeError(f'"{text}" is not a number of seconds') from None
-    if value < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError("must be a number of seconds, not negative")
     return value
 
 
@@ -325,6 +330,16 @@ def _say(text: str) -> None:
 def _progress_line(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r\x1b[2K  {text}", end="\r", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _progress_line_cleared() -> Iterator[None]:
+    """Leave no rest of a progress line under what is printed next, be it a result or an error."""
+    try:
+        yield
+    finally:
+        if sys.stderr.isatty():
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
 
 
 def _print_task(result: TaskResult) -> None:

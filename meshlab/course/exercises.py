@@ -12,7 +12,6 @@ from typing import Any
 from meshlab.course.model import CheckCall, Client, Exercise, Needs, Task, WrongAnswer
 from meshlab.course.variables import render, values_for
 from meshlab.course.yamlfile import KeyPath, YamlFile, parse, read_text
-from meshlab.errors import CourseError
 
 SCHEMA = "meshlab.exercise/1"
 

@@ -144,7 +144,8 @@ def _yaml_block(content: str, role: str, path: Path, line: int) -> Any:
     data = file.mapping((), allowed, required)
     if role == "predict":
         file.get(("choices",), dict)
-        file.mapping(("observe",), ["run", "match", "is"]) if "observe" in data else None
+        if "observe" in data:
+            file.mapping(("observe",), ["run", "match", "is"], ["run", "match", "is"])
     else:
         for index in range(len(file.get(("choices",), list, []))):
             file.mapping(("choices", index), ["say", "right", "why"], ["say"])

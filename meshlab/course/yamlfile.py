@@ -102,7 +102,9 @@ def parse(text: str, path: Path, *, first_line: int = 1) -> YamlFile:
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        file = YamlFile(path, yaml.safe_load(text))
+        if node is not None:
+            _note_lines(file, node, (), first_line)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = (mark.line if mark else 0) + first_line
@@ -110,9 +112,6 @@ def parse(text: str, path: Path, *, first_line: int = 1) -> YamlFile:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # Control characters, a date such as 2026-13-01, an alias inside its own anchor: none of them carries a line.
         raise CourseError(f"{path}:{first_line}: not YAML: {error}") from error
-    file = YamlFile(path, data)
-    if node is not None:
-        _note_lines(file, node, (), first_line)
     return file
 
 

@@ -91,7 +91,10 @@ class ExerciseResult:
     @property
     def done(self) -> bool:
         """Whether all goals and guards hold, in this one run."""
-        return all(result.verdict.outcome == "PASS" for result in self.tasks)
+        judged = {result.task.id for result in self.tasks}
+        return judged == {task.id for task in self.exercise.tasks} and all(
+            result.verdict.outcome == "PASS" for result in self.tasks
+        )
 
 
 def run_exercise(
@@ -170,8 +173,10 @@ def _collect_and_judge(context: CheckContext, check: Check, params: Mapping[str,
     wanted = 0
     while True:
         evidence = check.collect(replace(context, requests_wanted=wanted), params, evidence)
-        if evidence.is_void and voided < VOID_LIMIT:
+        if evidence.is_void:
             voided += 1
+            if voided > VOID_LIMIT:
+                return _restless(voided), evidence
             evidence, wanted = None, 0
             continue
         judged = check.judge(evidence, params)
@@ -181,6 +186,19 @@ def _collect_and_judge(context: CheckContext, check: Check, params: Mapping[str,
             return judged.otherwise, evidence
         spent += judged.requests
         wanted = judged.requests
+
+
+def _restless(times: int) -> Verdict:
+    """The verdict if the judged objects never stand still for as long as a look takes."""
+    return Verdict(
+        "INCONCLUSIVE",
+        "evidence.void",
+        "observed",
+        found=f"the objects that are judged changed during each of {times} looks",
+        why="what was seen belongs to no moment",
+        hint="wait until nothing changes them any more, then check again",
+        blame="nobody",
+    )
 
 
 def rejudge(check: Check, params: Mapping[str, Any], evidence: Evidence) -> Verdict:

@@ -9,13 +9,14 @@ from typing import Any
 from meshlab.course.catalogue import Course
 from meshlab.course.exercises import ExerciseFile, load, render_file
 from meshlab.course.lessons import load_lesson
-from meshlab.course.model import CheckCall, Exercise, Lesson
+from meshlab.course.model import Block, CheckCall, Exercise, Lesson
 from meshlab.course.variables import values_for
 from meshlab.errors import CourseError
 from meshlab.grading.registry import Registry, load_checks
 
 SEEDS = 2
 MAX_LESSON_LINES = 150
+QUIZ_KINDS = ("one", "many", "number", "order")
 
 
 def lint_course(course: Course) -> list[str]:
@@ -134,5 +135,24 @@ def _lesson(lesson: Lesson, course: Course) -> Iterator[str]:
                 wanted = {block.attributes.get("before"), (block.data.get("observe") or {}).get("run")} - {None}
                 for missing in sorted(wanted - runnable, key=str):
                     yield f"{where}:{block.line}: predict names {missing}, which is no run block"
-            if block.role == "quiz" and not any(choice.get("right") for choice in block.data.get("choices") or []):
-                yield f"{where}:{block.line}: no choice of this quiz is right"
+            if block.role == "exercise" and block.attributes["id"] not in lesson.exercises:
+                yield f"{where}:{block.line}: exercise {block.attributes['id']} is not among the lesson's exercises"
+            if block.role == "quiz":
+                yield from (f"{where}:{block.line}: {problem}" for problem in _quiz(block))
+
+
+def _quiz(block: Block) -> Iterator[str]:
+    """Choices have a right one and say why of each; a question for a number or an order has an answer."""
+    kind, choices = block.attributes.get("kind", "one"), block.data.get("choices") or []
+    if kind not in QUIZ_KINDS:
+        yield f"a quiz is of kind {', '.join(QUIZ_KINDS)}, not {kind}"
+    elif kind in ("number", "order"):
+        if "answer" not in block.data:
+            yield f"a quiz of kind {kind} needs an answer"
+    else:
+        right = sum(bool(choice.get("right")) for choice in choices)
+        if not right:
+            yield "no choice of this quiz is right"
+        elif kind == "one" and right > 1:
+            yield f"{right} choices of this quiz are right; that is kind=many"
+        yield from (f'choice "{choice["say"]}" has no why' for choice in choices if not choice.get("why"))

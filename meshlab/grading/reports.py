@@ -6,6 +6,7 @@ Source of the JUnit shape: the schemas of Apache Ant and of Jenkins, both of whi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from meshlab.course.ids import new_ulid, timestamp
 from meshlab.grading.engine import ExerciseResult, TaskResult
 
 EXIT_PASS, EXIT_FAIL, EXIT_LAB, EXIT_UNDECIDED = 0, 1, 3, 4
+
+_NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _UNDECIDED = ("PENDING", "INCONCLUSIVE")
 _UNJUDGED = (*_UNDECIDED, "ERROR")
@@ -147,5 +150,5 @@ def _sentences(result: TaskResult) -> list[str]:
 
 
 def _xml_text(text: str) -> str:
-    """Without the control characters that XML 1.0 cannot carry: pods may print anything."""
-    return "".join(character for character in text if character >= " " or character in "\n\t")
+    """Without the characters that XML 1.0 cannot carry: pods may print anything."""
+    return _NOT_XML.sub("", text)

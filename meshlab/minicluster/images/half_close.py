@@ -16,7 +16,7 @@ PATIENCE_S = 0.05
 """How long bytes may take to become a request, each of `TRIES` times, once no more can come."""
 TRIES = 10
 
-Tasks = dict[RequestHandler[Any], "asyncio.Task[Any]"]
+Tasks = dict[RequestHandler, "asyncio.Task[Any]"]
 """The task that answers a connection's requests; known from its first request on."""
 
 
@@ -29,7 +29,7 @@ class HalfClosable(asyncio.Protocol):
         upgraded: the connections that speak something else now; their end-of-file is their end.
     """
 
-    def __init__(self, handler: RequestHandler[Any], tasks: Tasks, upgraded: set[RequestHandler[Any]]) -> None:
+    def __init__(self, handler: RequestHandler, tasks: Tasks, upgraded: set[RequestHandler]) -> None:
         self._handler = handler
         self._tasks = tasks
         self._upgraded = upgraded

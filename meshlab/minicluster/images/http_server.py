@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -60,7 +59,7 @@ class HttpServer:
     on_listening: Callable[[], None] = lambda: None
     on_stop: Callable[[signal.Signals], None] = lambda _: None
     _tasks: Tasks = field(default_factory=dict, init=False)
-    _upgraded: set[RequestHandler[Any]] = field(default_factory=set, init=False)
+    _upgraded: set[RequestHandler] = field(default_factory=set, init=False)
 
     async def run(self, pod: PodContext) -> signal.Signals:
         """Serve until a signal; the signal.
@@ -90,7 +89,7 @@ class HttpServer:
             for number in self.stop_signals:
                 asyncio.get_running_loop().add_signal_handler(number, stop, number)
             for port in self.ports:
-                listeners.append(await self._listen(runner, pod, port))
+                listeners.append(await self._listen(runner, pod, port))  # noqa: PERF401 - a failure must leave the others known
             self.on_listening()
             return await stopped
         finally:

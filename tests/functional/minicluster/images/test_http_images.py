@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from .conftest import Lab, listening, stop
@@ -135,8 +137,11 @@ async def test_connections_of_clients_that_left_are_given_back(lab: Lab, free_po
     pod, port = lab.pod(), free_port()
     process = await lab.start("mccutchen/go-httpbin", pod=pod, env={"PORT": str(port)})
     await listening(pod, port, process)
-    descriptors = Path(f"/proc/{process.pid}/fd")
-    before = len(list(descriptors.iterdir()))
+
+    def open_files() -> int:
+        return len(os.listdir(f"/proc/{process.pid}/fd"))  # noqa: PTH208
+
+    before = open_files()
     for request in (b"", b"GET /get HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /get HT"):
         for _ in range(10):
             reader, writer = await asyncio.open_connection(pod.pod_ip, port)
@@ -145,7 +150,7 @@ async def test_connections_of_clients_that_left_are_given_back(lab: Lab, free_po
                 await reader.readuntil(b"\r\n\r\n")
             writer.close()
     async with asyncio.timeout(10):
-        while len(list(descriptors.iterdir())) > before:  # noqa: ASYNC110 - the kernel tells nobody
+        while open_files() > before:  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(0.05)
 
 
@@ -219,6 +224,13 @@ class TestHttpbin:
         arguments = ("-s", "-o", "/dev/null", "-w", "%{http_code}", f"{url}{path}")
         _, out, _ = await lab.run(CURL, "curl", *arguments, pod=lab.pod())
         assert out == str(status)
+
+    async def test_websockets_echo(self, url: str) -> None:
+        async with aiohttp.ClientSession() as session, session.ws_connect(f"{url}/websocket/echo") as socket:
+            await socket.send_str("hello")
+            assert await socket.receive_str() == "hello"
+            await socket.send_bytes(b"\0\1")
+            assert await socket.receive_bytes() == b"\0\1"
 
     async def test_redirects_are_followed_and_cookies_kept(self, lab: Lab, url: str) -> None:
         _, out, _ = await lab.run(CURL, "curl", "-sL", f"{url}/absolute-redirect/3", pod=lab.pod())
