@@ -27,7 +27,9 @@ ERROR = lab_error("lab.failed", "the lab is broken", "so it is")
 INCONCLUSIVE = Verdict("INCONCLUSIVE", "a.unclear", "observed", "neither", "it is", blame="nobody")
 
 
-def task(name: str, check: str = "", *, guard: bool = False, guarded_by: tuple[str, ...] = (), points: int = 10) -> Task:
+def task(
+    name: str, check: str = "", *, guard: bool = False, guarded_by: tuple[str, ...] = (), points: int = 10
+) -> Task:
     calls = tuple(CheckCall(word, {}) for word in (check or name).split("+"))
     return Task(name, f"do {name}", calls, guard, guarded_by, Decimal(0 if guard else points), within_s=0)
 

@@ -105,7 +105,10 @@ def test_placeholders_are_replaced_only_with_values(tmp_path: Path) -> None:
         (FRONT + "## One\n```sh run id='x\n```\n", ":8: the fence's words cannot be read: No closing quotation"),
         (FRONT + "## One\n\n```yaml exercise\n```\n", ":9: an exercise block names its exercise: id=ID"),
         (FRONT + "## One\n```yaml quiz id=q\nasks: x\n```\n", ":9: asks: unknown key"),
-        (FRONT + "## One\n```yaml quiz id=q\nask: x\nchoices: [a]\n```\n", ":10: choices.0: must be a mapping, not a string"),
+        (
+            FRONT + "## One\n```yaml quiz id=q\nask: x\nchoices: [a]\n```\n",
+            ":10: choices.0: must be a mapping, not a string",
+        ),
         (
             FRONT + "## One\n```yaml predict id=q\nask: x\nchoices: [a]\nbecause: x\n```\n",
             ":10: choices: must be a mapping, not a list",

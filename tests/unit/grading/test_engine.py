@@ -180,9 +180,7 @@ def test_one_task_of_several_is_not_the_whole_exercise() -> None:
 def test_waiting_looks_again_and_reports_each_task_once() -> None:
     said: list[str] = []
     check = ScriptedCheck(FAIL, FAIL, PASS)
-    judged = run_exercise(
-        NO_CLUSTER, exercise(task("one")), registry(one=check), wait_s=20, on_result=noting(said)
-    )
+    judged = run_exercise(NO_CLUSTER, exercise(task("one")), registry(one=check), wait_s=20, on_result=noting(said))
     assert (judged.done, check.looks, said) == (True, 3, ["one"])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from meshlab.minicluster.controllers.timestamps import format_time
 from meshlab.minicluster.events import EventRecorder
 from meshlab.minicluster.kubeapi import Obj, StatusError, object_key
 from meshlab.minicluster.network.addresses import LabNetwork, PortMap
+from tests.support.addresses import random_prefix
 
 T = TypeVar("T")
 
@@ -108,7 +108,7 @@ class Lab:
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    network = LabNetwork(f"127.{random.randrange(100, 250)}")
+    network = LabNetwork(random_prefix())
     server = ApiServer(tmp_path / "state", network, PortMap(tmp_path / "ports.json", network.node_address), port=0)
     await server.start()
     api = server.local("system:kube-controller-manager")

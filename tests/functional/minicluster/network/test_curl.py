@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from meshlab.minicluster.network.addresses import LabNetwork, PortMap
 from meshlab.minicluster.network.names import NameTable
+from tests.support.addresses import random_prefix
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this host")
 
@@ -21,7 +21,7 @@ class World:
     """One Service on port 80, a headless one, and a pod; each says where it was reached."""
 
     def __init__(self, tmp_path: Path) -> None:
-        self.network = LabNetwork(f"127.{random.randrange(100, 250)}")
+        self.network = LabNetwork(random_prefix())
         self.ports = PortMap(tmp_path / "ports.json", self.network.node_address)
         self.config = tmp_path / "curl.conf"
         self.client = self.network.pods.allocate()

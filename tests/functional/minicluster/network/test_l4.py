@@ -16,6 +16,7 @@ from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.network.addresses import LabNetwork, PortMap
 from meshlab.minicluster.network.l4 import Forwarder
 from tests.fakes.kube_api import FakeKubeApi
+from tests.support.addresses import random_prefix
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 SLICES = "endpointslices.discovery.k8s.io"
@@ -25,7 +26,7 @@ class Path4:
     """A forwarder on a network of its own, with a fake API."""
 
     def __init__(self, tmp_path: Path) -> None:
-        self.network = LabNetwork(f"127.{random.randrange(100, 250)}")
+        self.network = LabNetwork(random_prefix())
         self.ports = PortMap(tmp_path / "ports.json", self.network.node_address)
         self.api = FakeKubeApi()
         self.forwarder = Forwarder(self.api, self.network, self.ports)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import random
 import tempfile
 import time
 import uuid
@@ -19,6 +17,7 @@ from meshlab.minicluster.images.catalogue import BuiltIn, HostBinary, Image
 from meshlab.minicluster.kubeapi import KubeApi, Obj, ObjectList, PatchType, StatusError, WatchEvent
 from meshlab.minicluster.network.addresses import LabNetwork, PortMap
 from meshlab.minicluster.node import Node
+from tests.support.addresses import random_prefix
 
 HOST_TOOLS = ("sh", "bash", "sleep", "cat", "ls", "tar", "env", "id", "touch", "test", "yes", "stty", "tty")
 SELF = "meshlab_node_test_programs"
@@ -281,7 +280,7 @@ def lab_directory() -> Iterator[Path]:
 
 @asynccontextmanager
 async def running_lab(directory: Path, **options: Any) -> AsyncIterator[Lab]:
-    lab = Lab(directory, LabNetwork(f"127.{random.Random(os.getpid()).randrange(130, 250)}"))
+    lab = Lab(directory, LabNetwork(random_prefix()))
     lab.node = lab.new_node(**options)
     await lab.node.start()
     try:

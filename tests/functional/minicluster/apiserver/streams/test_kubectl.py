@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import pty
@@ -177,7 +178,9 @@ async def test_port_forward_to_a_closed_port_says_why(server: StreamServer, env:
     try:
         async with asyncio.timeout(20):
             port = await _local_port(process)
-            assert await _send(port, b"x") == b""
+            # kubectl closes its end, at times before it has read ours: then that is a reset.
+            with contextlib.suppress(ConnectionResetError):
+                assert await _send(port, b"x") == b""
             assert process.stderr is not None
             message = await process.stderr.readline()
     finally:

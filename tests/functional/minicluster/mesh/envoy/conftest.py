@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import random
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,6 +18,7 @@ from aiohttp import ClientSession, ClientTimeout, web
 from meshlab.minicluster.kubeapi import Obj
 from tests.fakes.istio_world import World
 from tests.fakes.static_envoy import ENVOY, FLAGS, Authority, secrets, static_bootstrap
+from tests.support.addresses import random_prefix
 
 READY_WITHIN_S = 15.0
 
@@ -137,7 +137,7 @@ async def fetch(url: str, *, method: str = "GET", **options: Any) -> Reply:
 @pytest.fixture
 async def static_mesh(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[StaticMesh]:
     """An empty mesh on addresses of its own."""
-    prefix = f"127.{random.randint(130, 250)}"
+    prefix = random_prefix()
     found = StaticMesh(World(prefix), tmp_path_factory.mktemp("mesh"))
     try:
         yield found

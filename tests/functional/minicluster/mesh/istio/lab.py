@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import signal
 import sys
 import time
@@ -28,6 +27,7 @@ from meshlab.minicluster.network.addresses import PortMap, hidden_address
 from meshlab.minicluster.pod import PodContext
 from tests.fakes.istio_world import PLURALS, World
 from tests.fakes.kube_api import FakeKubeApi, copy
+from tests.support.addresses import random_prefix
 
 NAMESPACE = "istio-system"
 MUTATING = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
@@ -121,7 +121,7 @@ class Lab:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.world = World(f"127.{random.randint(140, 250)}")
+        self.world = World(random_prefix())
         self.api = IstioFakeApi()
         self.ports = PortMap(directory / "ports.json", "127.0.0.1")
         self.names: Obj = {"services": {}, "pods": {}}

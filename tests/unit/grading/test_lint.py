@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from meshlab.course.catalogue import Course
+from meshlab.grading.lint import lint_course
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+Edit = Callable[[str, str, str], None]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The default course, reduced to its canary."""
+    for name in ("exercises/canary", "checks"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "lessons").mkdir()
+    shutil.copy(ROOT / "lessons/08-canary.md", tmp_path / "lessons")
+    return tmp_path
+
+
+@pytest.fixture
+def edit(root: Path) -> Edit:
+    def replace(file: str, old: str, new: str) -> None:
+        text = (root / file).read_text()
+        assert old in text
+        (root / file).write_text(text.replace(old, new, 1))
+
+    return replace
+
+
+def findings(root: Path) -> list[str]:
+    return [finding.removeprefix(f"{root}/") for finding in lint_course(Course(root))]
+
+
+EXERCISE = "exercises/canary/exercise.yaml"
+LESSON = "lessons/08-canary.md"
+
+
+def test_the_canary_is_well_formed(root: Path) -> None:
+    assert findings(root) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        (EXERCISE, "lesson: canary", "lesson: canery", "lesson canery does not exist"),
+        (LESSON, "exercises: [canary]", "exercises: []", "lesson canary does not name exercise canary"),
+        (LESSON, "exercises: [canary]", "exercises: [canary, kenari]", "exercise kenari does not exist"),
+        (EXERCISE, "traffic.split:", "traffic.splitt:", "no check is called traffic.splitt"),
+        (EXERCISE, ", zone: 5", ", zon: 5", "check traffic.split has no parameter zon"),
+        (EXERCISE, ", weights: {v1: 80, v2: 20}", "", "check traffic.split lacks the parameter weights"),
+        (EXERCISE, "clients: {client:", "clients: {clint:", "sends from client, which is not under clients"),
+        (EXERCISE, "to http://myapp/ reach", "reach", "does not name http://myapp/, which traffic.split judges"),
+        (EXERCISE, "  - Which resource defines", "  # Which", "task split has 2 hints; three tiers are wanted"),
+        (
+            EXERCISE,
+            "  - A route can only",
+            "  - kubectl apply -n {{ns.app}} -f destinationrule.yaml #",
+            "shares a line",
+        ),
+        (EXERCISE, "{{key}}=v1", "{{kei}}=v1", "{{kei}} is not a variable (known are: key, ns.app)"),
+        (EXERCISE, "code: split.no-cluster", "cod: split.no-cluster", 'unknown key (did you mean "code"?)'),
+        ("exercises/canary/wrong/vs-only.yaml", "{{ns.app}}", "{{ns.web}}", "vs-only.yaml:7: {{ns.web}} is not"),
+        ("exercises/canary/setup/app.yaml", "{{key}}", "{{ky}}", "{{ky}} is not a variable"),
+        (LESSON, "```sh run id=labels", "```sh run", "a run block needs an id"),
+        (LESSON, "output of=ask\n", "output of=aks\n", "output of=aks names no run block"),
+        (LESSON, "before=apply", "before=aply", "predict names aply, which is no run block"),
+        (LESSON, "run: ask-code,", "run: ask-cod,", "predict names ask-cod, which is no run block"),
+        (LESSON, "right: true, ", "", "no choice of this quiz is right"),
+        (LESSON, "1 %, why", "1 %, right: true, why", "2 choices of this quiz are right; that is kind=many"),
+        (LESSON, ', why: "They are not per cent; only their ratio counts."', "", 'choice "1 %" has no why'),
+        (LESSON, "kind=one", "kind=any", "a quiz is of kind one, many, number, order, not any"),
+        (LESSON, "kind=one", "kind=number", "a quiz of kind number needs an answer"),
+        (LESSON, "exercise id=canary", "exercise id=kanary", "kanary is not among the lesson's exercises"),
+        (LESSON, " <!-- step: numbers minutes=2 -->", "", "step what-the-numbers-say has no id of its own"),
+        (LESSON, "title: A canary", "title: {{name}} canary", "not YAML"),
+        (LESSON, "A new version", "{{naem}} new version", "{{naem}} is not a variable"),
+        (LESSON, "A new version", "\n" * 30 + "A new version", "a lesson has at most 150"),
+    ],
+)
+def test_what_a_learner_would_stumble_over(root: Path, edit: Edit, file: str, old: str, new: str, said: str) -> None:
+    edit(file, old, new)
+    assert [finding for finding in findings(root) if said in finding], findings(root)
+
+
+def test_two_wrong_answers_are_wanted(root: Path) -> None:
+    path = root / EXERCISE
+    text = path.read_text()
+    start, end = text.index("wrong:\n"), text.index("debrief:")
+    path.write_text(text[:start] + text[end:])
+    assert findings(root) == [f"{EXERCISE}: at least two wrong answers are wanted"]
+
+
+def test_a_broken_check_module_is_a_finding(root: Path) -> None:
+    (root / "checks/broken.py").write_text("import absent_module\n")
+    assert findings(root) == ["checks/broken.py: ModuleNotFoundError: No module named 'absent_module'"]
+
+
+def test_both_seeds_are_examined(root: Path, edit: Edit) -> None:
+    # The text quotes the first choice, so only the second draw shows that the judged label is not named.
+    edit(EXERCISE, "({{key}}=v1) and 20 % reach v2 ({{key}}=v2)", "(release=v1) and 20 % reach v2 (release=v2)")
+    assert findings(root) == [f"{EXERCISE}: the text of task split does not name track, which traffic.split judges"]
