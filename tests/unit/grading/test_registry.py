@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_checks_are_loaded_by_path_and_may_import_each_other(folder: Path) -> None:
     found = load_checks(folder).get("family.first")
-    assert (found.name, found.version, found.required) == ("family.first", 2, {"from"})
+    assert (found.name, found.version, found.required) == ("family.first", 2, frozenset({"from"}))
     assert found.judge(Evidence("objects", {}), {}) == passed("a.b", "one")
 
 
