@@ -222,7 +222,9 @@ def test_a_cluster_that_does_not_answer_is_said_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "a: b", "{", "a: [\n", "clusters: 5\ncontexts: 6\n"], ids=["empty", "list", "other", "yaml", "y2", "wrong"]
+    "text",
+    ["", "[]", "a: b", "{", "a: [\n", "clusters: 5\ncontexts: 6\n"],
+    ids=["empty", "list", "other", "yaml", "y2", "wrong"],
 )
 def test_what_is_no_kubeconfig_is_said_in_words(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
@@ -240,6 +242,8 @@ def test_a_missing_file_or_context_is_said_in_words(tmp_path: Path) -> None:
 
 
 def test_credentials_that_are_not_base64_are_said_in_words(tmp_path: Path) -> None:
-    path = kubeconfig(tmp_path / "config", "https://127.0.0.1:1", **{"client-certificate-data": "x", "client-key-data": "y"})
+    path = kubeconfig(
+        tmp_path / "config", "https://127.0.0.1:1", **{"client-certificate-data": "x", "client-key-data": "y"}
+    )
     with pytest.raises(ClusterUnreachable, match="cannot be used"):
         Cluster(path)

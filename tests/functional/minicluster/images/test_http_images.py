@@ -109,7 +109,7 @@ async def test_a_request_in_flight_survives_the_stop(lab: Lab, free_port: FreePo
     fast = await lab.run(CURL, "curl", "-s", f"{pod.pod_ip}:{port}/get", pod=lab.pod())
     assert fast[0] == 0
     async with asyncio.timeout(10):  # the slow one has been accepted: its connection is there
-        while not await _established(pod.pod_ip, port):  # noqa: ASYNC110 - the kernel tells nobody
+        while not await _established(pod.pod_ip, port):
             await asyncio.sleep(0.02)
     code, _, err = await stop(process)
     assert code == 0
@@ -150,7 +150,7 @@ async def test_connections_of_clients_that_left_are_given_back(lab: Lab, free_po
                 await reader.readuntil(b"\r\n\r\n")
             writer.close()
     async with asyncio.timeout(10):
-        while open_files() > before:  # noqa: ASYNC110 - the kernel tells nobody
+        while open_files() > before:
             await asyncio.sleep(0.05)
 
 

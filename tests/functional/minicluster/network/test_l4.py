@@ -60,7 +60,7 @@ class Path4:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110 - sockets tell nobody
+            while not condition():
                 await asyncio.sleep(0.002)
 
     async def listening(self, ip: str | None = None, port: int = 80) -> None:

@@ -112,7 +112,7 @@ def test_curl_lines_put_remapped_ports_first(table: NameTable, ports: PortMap) -
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the file tells nobody that it changed
+        while not condition():
             await asyncio.sleep(0.001)
 
 
