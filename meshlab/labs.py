@@ -119,6 +119,12 @@ class LabPaths:
         self._held = file
         return True
 
+    def release(self) -> None:
+        """Let the lock go before this process ends."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
     def info(self) -> LabInfo | None:
         """What the running daemon wrote of itself; None while no daemon holds the lock or is still starting."""
         if self.holder() is None:

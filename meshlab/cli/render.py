@@ -71,7 +71,8 @@ def _for_readers(markdown: str) -> str:
                     f"**Exercise `{identifier}`**: `meshlab start {identifier}`, then `meshlab check {identifier}`"
                 ]
             elif role != "instructor":
-                lines += [f"```{fence[0].strip('`').split()[0] if fence[0].strip('`') else ''}", content, "```"]
+                language = next(iter(fence[0].strip("`").split()), "")
+                lines += [f"```{language}", content, "```"]
             fence = None
         elif fence is not None:
             fence.append(line)

@@ -73,7 +73,14 @@ class Cluster:
         self.context = context
         try:
             self._client = kubernetes_config.new_client_from_config(config_file=str(kubeconfig), context=context)
-        except (kubernetes_config.ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+        except (
+            kubernetes_config.ConfigException,
+            OSError,
+            yaml.YAMLError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as error:
             raise ClusterUnreachable(
                 f"{kubeconfig} cannot be used: {error}", hint="name a kubeconfig with --kubeconfig FILE"
             ) from error

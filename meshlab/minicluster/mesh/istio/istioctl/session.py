@@ -132,7 +132,8 @@ def other_istioctl(search_path: str) -> Path | None:
     """The first istioctl on a search path that is not a script of meshlab's."""
     for directory in search_path.split(os.pathsep):
         candidate = Path(directory or ".") / "istioctl"
-        if not (candidate.is_file() and os.access(candidate, os.X_OK)):
+        # In this order: a directory of PATH that this user may not read must not be an error.
+        if not (os.access(candidate, os.X_OK) and candidate.is_file()):
             continue
         with candidate.open("rb") as file:
             if MODULE.encode() not in file.read(4096):

@@ -164,7 +164,7 @@ class FakeNode:
                 start_new_session=not tty,
                 preexec_fn=(lambda: os.login_tty(0)) if tty else None,
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             raise StatusError(
                 500,
                 "InternalError",
