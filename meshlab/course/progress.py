@@ -69,8 +69,8 @@ class Progress:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-            self._db.execute("pragma journal_mode=wal")
-            self._db.executescript(_TABLES)
+            # Immediate, so that two programs that open a new file at once wait for each other instead of failing.
+            self._db.executescript(f"begin immediate;{_TABLES}commit;")
         except (OSError, sqlite3.Error) as error:
             raise LabError(
                 f"progress cannot be kept in {self.path}: {error}", hint="set XDG_DATA_HOME to a directory of your own"

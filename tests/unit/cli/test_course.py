@@ -117,7 +117,7 @@ def test_progress_fits_its_schema(progress: Path, capsys: pytest.CaptureFixture[
 
 def test_progress_for_people(progress: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["progress"]) == 0
-    assert capsys.readouterr().out.split() == "canary done, and since changed 2 checks, 1 hints".split()
+    assert " ".join(capsys.readouterr().out.split()) == "canary done, and since changed 2 checks, 1 hints"
 
 
 def test_lint_finds_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,7 +161,7 @@ curl http://myapp/
 ```yaml exercise id=canary
 ```
 
-``` 
+```
 plain
 ```
 """
