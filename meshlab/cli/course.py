@@ -236,6 +236,7 @@ def run_progress(arguments: argparse.Namespace) -> int:
     progress = Progress()
     summary = progress.summary()
     broken = progress.verify()
+    progress.close()
     if arguments.output == "json":
         print(json.dumps({"learner": progress.learner, "intact": broken is None, "exercises": summary}, indent=2))
         return 0

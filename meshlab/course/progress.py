@@ -68,9 +68,7 @@ class Progress:
         self.course = course
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = sqlite3.connect(self.path, timeout=10, isolation_level=None)
-            # Immediate, so that two programs that open a new file at once wait for each other instead of failing.
-            self._db.executescript(f"begin immediate;{_TABLES}commit;")
+            self._db = _open(self.path)
         except (OSError, sqlite3.Error) as error:
             raise LabError(
                 f"progress cannot be kept in {self.path}: {error}", hint="set XDG_DATA_HOME to a directory of your own"
@@ -280,6 +278,17 @@ _EVENT_COLUMNS = (
     "task",
     "data",
 )
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=10, isolation_level=None)
+    try:
+        # Immediate, so that two programs that open a new file at once wait for each other instead of failing.
+        db.executescript(f"begin immediate;{_TABLES}commit;")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
 
 
 def _event(row: tuple[Any, ...]) -> Event:

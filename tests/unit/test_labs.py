@@ -88,9 +88,10 @@ def test_all_labs_are_those_with_state() -> None:
 
 
 @pytest.fixture
-def short() -> Path:
+def short() -> Iterator[Path]:
     """A directory with a path as short as a runtime directory's."""
-    return Path(tempfile.mkdtemp(prefix="m-", dir="/tmp"))
+    with tempfile.TemporaryDirectory(prefix="m-", dir="/tmp") as directory:
+        yield Path(directory)
 
 
 def test_sockets_lie_in_the_runtime_directory(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
