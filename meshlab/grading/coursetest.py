@@ -26,9 +26,8 @@ from meshlab.grading.engine import ExerciseResult, run_exercise
 from meshlab.grading.lessontest import run_lesson
 from meshlab.grading.lint import SEEDS, variables_for
 from meshlab.grading.registry import load_checks
+from meshlab.grading.reports import EXIT_FAIL, EXIT_LAB
 from meshlab.grading.workbench import AttemptRecord, Workbench
-
-EXIT_FAIL, EXIT_LAB = 1, 3
 
 OpenLab = Callable[[str], AbstractContextManager[Cluster]]
 Say = Callable[[str], None]

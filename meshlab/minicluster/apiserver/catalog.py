@@ -74,14 +74,6 @@ class Catalog:
         """What the definition says of a custom resource's version; None for a built-in one."""
         return self._custom.get((resource.group, resource.version, resource.plural))
 
-    def by_kind(self, api_version: str, kind: str) -> Resource | None:
-        """The resource whose objects have that apiVersion and kind, or None."""
-        group, _, version = api_version.rpartition("/")
-        for resource in self._rows.values():
-            if resource.kind == kind and resource.group == group and resource.version == version:
-                return resource
-        return None
-
     def resolve(self, text: str) -> Resource:
         """The resource that ``plural``, ``plural.group`` or ``plural.version.group`` names, in its preferred version.
 

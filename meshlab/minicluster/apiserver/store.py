@@ -169,11 +169,6 @@ class Store:
             found = self._collections[name] = Collection(self._first_revision)
         return found
 
-    @property
-    def collections(self) -> dict[str, Collection]:
-        """Every collection that was ever used."""
-        return self._collections
-
     def get(self, collection: str, key: Key) -> Record | None:
         """The current record under a key."""
         return self.collection(collection).records.get(key)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -193,11 +192,6 @@ def serving_names(namespace: str, revision: str = "default") -> list[str]:
     if revision and revision != "default":
         names += [f"istiod-{revision}.{namespace}.svc", f"istiod-{revision}.{namespace}.svc.cluster.local"]
     return [*names, f"istio-pilot.{namespace}.svc"]
-
-
-def jitter(seconds: float, fraction: float = 0.1) -> float:
-    """``seconds`` made shorter by up to ``fraction``, so that rotations of many workloads do not coincide."""
-    return seconds * (1 - fraction * secrets.randbelow(1000) / 1000)
 
 
 def _key_usage(*, cert_sign: bool) -> x509.KeyUsage:

@@ -48,11 +48,6 @@ class Protocol(StrEnum):
         """Whether upstream connections have to speak HTTP/2."""
         return self in (Protocol.HTTP2, Protocol.GRPC, Protocol.GRPC_WEB)
 
-    @property
-    def is_tls(self) -> bool:
-        """Whether the application itself speaks TLS, so that only the SNI can be seen."""
-        return self in (Protocol.HTTPS, Protocol.TLS)
-
 
 class MtlsMode(StrEnum):
     """What an inbound port accepts."""

@@ -9,6 +9,28 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from meshlab.minicluster.mesh.model import ConfigRef, Protocol
 
+GRPC_STATUS_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+"""gRPC status codes by number (source: the gRPC core documentation)."""
+
+
 MESH_GATEWAY = "mesh"
 """The reserved gateway name that means: every sidecar."""
 

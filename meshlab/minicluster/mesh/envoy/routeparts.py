@@ -7,7 +7,17 @@ from meshlab.minicluster.mesh.envoy.filters import HTTP
 from meshlab.minicluster.mesh.envoy.matching import string_matcher
 from meshlab.minicluster.mesh.envoy.vocabulary import any_of, duration, extension, fraction
 from meshlab.minicluster.mesh.policy import HashKey
-from meshlab.minicluster.mesh.routing import Cors, Fault, HeaderOperations, Headers, HttpMatch, Redirect, Retry, Rewrite
+from meshlab.minicluster.mesh.routing import (
+    GRPC_STATUS_NAMES,
+    Cors,
+    Fault,
+    HeaderOperations,
+    Headers,
+    HttpMatch,
+    Redirect,
+    Retry,
+    Rewrite,
+)
 
 DEFAULT_RETRY_ON = ("connect-failure", "refused-stream", "unavailable", "cancelled", "retriable-status-codes")
 DEFAULT_ATTEMPTS = 2
@@ -26,30 +36,7 @@ REDIRECT_CODES = {
     308: "PERMANENT_REDIRECT",
 }
 
-GRPC_STATUS = {
-    name: code
-    for code, name in enumerate(
-        (
-            "OK",
-            "CANCELLED",
-            "UNKNOWN",
-            "INVALID_ARGUMENT",
-            "DEADLINE_EXCEEDED",
-            "NOT_FOUND",
-            "ALREADY_EXISTS",
-            "PERMISSION_DENIED",
-            "RESOURCE_EXHAUSTED",
-            "FAILED_PRECONDITION",
-            "ABORTED",
-            "OUT_OF_RANGE",
-            "UNIMPLEMENTED",
-            "INTERNAL",
-            "UNAVAILABLE",
-            "DATA_LOSS",
-            "UNAUTHENTICATED",
-        )
-    )
-}
+GRPC_STATUS = {name: code for code, name in enumerate(GRPC_STATUS_NAMES)}
 
 
 def retry_policy(retry: Retry | None) -> Obj | None:

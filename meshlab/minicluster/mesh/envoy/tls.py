@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.vocabulary import ADS, extension
-from meshlab.minicluster.mesh.model import MtlsMode
 from meshlab.minicluster.mesh.policy import ClientTls
 from meshlab.minicluster.mesh.routing import ServerTls
 
@@ -179,8 +178,3 @@ def gateway_socket(tls: ServerTls, trust_domain: str) -> Obj | None:
     return extension(
         TLS_SOCKET, DOWNSTREAM_TLS, require_client_certificate=tls.mode == "MUTUAL", common_tls_context=common
     )
-
-
-def accepts_plaintext(mode: MtlsMode) -> bool:
-    """Whether a port in that mode takes connections without mutual TLS."""
-    return mode is not MtlsMode.STRICT

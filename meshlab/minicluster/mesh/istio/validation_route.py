@@ -19,6 +19,7 @@ from meshlab.minicluster.mesh.istio.validation_common import (
     quote,
     wildcard_domain,
 )
+from meshlab.minicluster.mesh.routing import GRPC_STATUS_NAMES
 
 MAXIMUM_REGEX = 1024
 MAXIMUM_BODY = 1024 * 1024
@@ -46,27 +47,6 @@ RETRY_POLICIES = frozenset(
         "internal",
         "resource-exhausted",
         "unavailable",
-    ]
-)
-GRPC_STATUSES = frozenset(
-    [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
     ]
 )
 HTTP_STATUSES = frozenset(str(status.value) for status in HTTPStatus)
@@ -214,7 +194,7 @@ def fault(fault: Any) -> Messages:
         yield from percentage(abort.get("percentage"))
         if "httpStatus" in abort:
             yield from _http_status(abort["httpStatus"])
-        if "grpcStatus" in abort and abort["grpcStatus"] not in GRPC_STATUSES:
+        if "grpcStatus" in abort and abort["grpcStatus"] not in GRPC_STATUS_NAMES:
             yield (
                 f"gRPC status {quote(text(abort['grpcStatus']))} is not supported. See "
                 "https://github.com/grpc/grpc/blob/master/doc/statuscodes.md for a list of supported codes, "
