@@ -142,12 +142,13 @@ def run_exercises(arguments: argparse.Namespace) -> int:
 
 def run_start(arguments: argparse.Namespace) -> int:
     """Set an exercise up, starting the lab and installing the mesh if it is the embedded one."""
-    from meshlab.cli import readiness
+    from meshlab.cli.lab import provider_of
 
     _course(arguments).exercise_file(arguments.exercise)
-    readiness.ensure_cluster(arguments, _say)
+    provider = provider_of(arguments)
+    provider.ensure(_say)
     session = _session(arguments)
-    readiness.ensure_mesh(arguments, session, arguments.exercise, _say)
+    session.prepare(arguments.exercise, provider, _say)
     with _progress_line_cleared():
         started = session.start(arguments.exercise)
     exercise = started.exercise
@@ -266,7 +267,7 @@ def run_lint(arguments: argparse.Namespace) -> int:
 
 def run_test(arguments: argparse.Namespace) -> int:
     """Prove exercises on throw-away labs; exit code 1 if one fails, 3 if a lab does."""
-    from meshlab.cli import readiness
+    from meshlab.cluster.providers.throwaway import throwaway_lab
     from meshlab.grading.coursetest import run_course_tests
 
     course = _course(arguments)
@@ -277,7 +278,7 @@ def run_test(arguments: argparse.Namespace) -> int:
         arguments.exercises or list(course.exercise_files),
         jobs=arguments.jobs,
         times=arguments.times,
-        open_lab=readiness.throwaway_lab,
+        open_lab=throwaway_lab,
         say=print,
     )
 
@@ -289,20 +290,15 @@ def _course(arguments: argparse.Namespace) -> Course:
 
 
 def _session(arguments: argparse.Namespace) -> Session:
-    from meshlab.cli.lab import chosen_kubeconfig, lab_of
-    from meshlab.cluster.facade import Cluster
-    from meshlab.course.progress import Progress
-    from meshlab.grading.session import Session
+    from meshlab.cli.lab import provider_of
+    from meshlab.grading.session import open_session
 
     course = _course(arguments)
     exercise = getattr(arguments, "exercise", "").partition("/")[0]
     if exercise:
         # A mistyped id must not cost a connection first.
         course.exercise_file(exercise)
-    kubeconfig, context = chosen_kubeconfig(arguments)
-    lab = lab_of(arguments).name if not arguments.kubeconfig else "kubeconfig"
-    cluster = Cluster(kubeconfig, context)
-    return Session(course, cluster, Progress(lab=lab, course=course.reference), _progress_line)
+    return open_session(course, provider_of(arguments), _progress_line)
 
 
 def _seconds(text: str) -> float:

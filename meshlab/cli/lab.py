@@ -8,13 +8,14 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from meshlab.errors import ClusterUnreachable, LabError, UsageError
+from meshlab.errors import LabError, UsageError
 from meshlab.labs import DEFAULT_LAB, LabPaths
 
 if TYPE_CHECKING:
+    from meshlab.cluster.providers.choice import Provider
+
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 PASSTHROUGH = ("kubectl", "istioctl")
@@ -63,32 +64,18 @@ def lab_of(arguments: argparse.Namespace) -> LabPaths:
     return LabPaths(arguments.lab or DEFAULT_LAB)
 
 
-def chosen_kubeconfig(arguments: argparse.Namespace) -> tuple[Path, str | None]:
-    """Kubeconfig file and context: the ones named, else those of the running lab.
+def provider_of(arguments: argparse.Namespace) -> Provider:
+    """The cluster that the command line names: a kubeconfig's, else the embedded lab's."""
+    from meshlab.cluster.providers import choice
 
-    Raises:
-        ClusterUnreachable: the named file does not exist.
-        LabNotRunning: none is named and the lab is down.
-    """
-    if arguments.kubeconfig:
-        path = Path(arguments.kubeconfig).expanduser()
-        if not path.is_file():
-            raise ClusterUnreachable(f"no kubeconfig at {path}", hint="name an existing file with --kubeconfig")
-        return path.resolve(), arguments.context
-    if arguments.context:
-        raise UsageError(
-            "--context needs --kubeconfig", hint="meshlab never uses a context of a kubeconfig that you did not name"
-        )
-    from meshlab.cluster.providers import embedded
-
-    return Path(embedded.running(lab_of(arguments)).kubeconfig), None
+    return choice.choose(lab_of(arguments), arguments.kubeconfig, arguments.context)
 
 
 def environment(arguments: argparse.Namespace) -> dict[str, str]:
     """What ``meshlab env`` exports."""
     from meshlab.cluster import tools
 
-    kubeconfig, context = chosen_kubeconfig(arguments)
+    kubeconfig, context = provider_of(arguments).locate()
     if context:
         raise UsageError(
             "env and shell cannot pin a context", hint=f"kubectl --context {context}, or a kubeconfig of its own"
@@ -170,7 +157,7 @@ def run_tool(arguments: argparse.Namespace) -> int:
     """Replace this process by kubectl or the lab's istioctl, on the chosen cluster."""
     from meshlab.cluster import tools
 
-    kubeconfig, context = chosen_kubeconfig(arguments)
+    kubeconfig, context = provider_of(arguments).locate()
     variables = os.environ | {"KUBECONFIG": str(kubeconfig)}
     pinned = [f"--context={context}"] if context else []
     if arguments.command == "kubectl":

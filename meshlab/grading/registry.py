@@ -52,6 +52,8 @@ class Check:
         required: parameters that a call must give.
         optional: parameters that a call may give.
         capabilities: what the provider must be able to do, else the verdict is ERROR "not available here".
+        watches: the kinds of object that a learner may change and that decide, as ``plural.group``: a change of one of
+            them is the moment to look again.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Check:
     required: frozenset[str] = frozenset()
     optional: frozenset[str] = frozenset()
     capabilities: frozenset[str] = frozenset()
+    watches: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -92,6 +95,7 @@ def check(
     required: tuple[str, ...] = (),
     optional: tuple[str, ...] = (),
     capabilities: tuple[str, ...] = (),
+    watches: tuple[str, ...] = (),
 ) -> Callable[[Collect], Collect]:
     """Register a check; decorates its ``collect`` function.
 
@@ -104,7 +108,14 @@ def check(
             if name in _loading.checks:
                 raise CourseError(f"two checks are called {name}")
             _loading.checks[name] = Check(
-                name, version, collect, judge, frozenset(required), frozenset(optional), frozenset(capabilities)
+                name,
+                version,
+                collect,
+                judge,
+                frozenset(required),
+                frozenset(optional),
+                frozenset(capabilities),
+                frozenset(watches),
             )
         return collect
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from meshlab.cluster.facade import Cluster
 from meshlab.cluster.mesh import MeshInfo, detect_mesh
+from meshlab.cluster.providers.choice import Provider
 from meshlab.course.catalogue import Course
+from meshlab.course.exercises import load
 from meshlab.course.model import Exercise, Task
 from meshlab.course.progress import Progress
 from meshlab.errors import UsageError
@@ -70,6 +72,23 @@ class Session:
     def mesh(self) -> MeshInfo | None:
         """The mesh of the cluster, None if it has none; read once."""
         return detect_mesh(self.cluster)
+
+    def prepare(self, exercise_id: str, provider: Provider, say: Callable[[str], None]) -> None:
+        """See to it that the cluster offers what the exercise needs, before it is started.
+
+        Raises:
+            UsageError: the cluster lacks it, and it cannot be installed there.
+        """
+        source = self.course.exercise_file(exercise_id)
+        needs = load(source, {name: choices[0] for name, choices in source.choices.items()}).needs
+        lacking = provider.lacking(needs.capabilities)
+        if lacking:
+            raise UsageError(
+                f"exercise {exercise_id} needs {', '.join(lacking)}, which this cluster does not offer",
+                title="Not available here",
+                hint="meshlab doctor --fidelity says what the embedded lab does not do; use --kubeconfig FILE",
+            )
+        self.mesh = provider.ensure_mesh(self.cluster, needs.mesh, say)
 
     def start(self, exercise_id: str) -> Started:
         """Set an exercise up; one that is under way is left as it is.
@@ -213,6 +232,19 @@ class Session:
     def _note_attempt(self, exercise: Exercise, record: AttemptRecord) -> None:
         """An attempt may have been started from another machine: this one's file learns of it now."""
         self.progress.open_attempt(exercise.id, exercise.version, record.round, record.variables, record.attempt)
+
+
+def open_session(
+    course: Course, provider: Provider, on_progress: Callable[[str], None] = lambda stage: None
+) -> Session:
+    """A session on the provider's cluster, recorded in this user's progress file.
+
+    Raises:
+        LabError: there is no such cluster now.
+    """
+    kubeconfig, context = provider.locate()
+    progress = Progress(lab=provider.name, course=course.reference)
+    return Session(course, Cluster(kubeconfig, context), progress, on_progress)
 
 
 def read_value(value: str) -> str:

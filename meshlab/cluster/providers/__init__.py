@@ -1,1 +1,1 @@
-"""Who makes a cluster: each provider yields a kubeconfig, and nothing else crosses the seam."""
+"""Where clusters come from: the embedded lab, or whatever a kubeconfig names; `choice` says which one is meant."""
