@@ -35,6 +35,7 @@ class Course:
                 hint="a course is a directory with lessons/, exercises/ and checks/",
             )
         self.root = root
+        self._samples: dict[str, Exercise] = {}
 
     @cached_property
     def exercise_files(self) -> dict[str, exercises.ExerciseFile]:
@@ -108,11 +109,20 @@ class Course:
         namespaces: Mapping[str, str] | None = None,
     ) -> Exercise:
         """An exercise with its variables drawn for a learner."""
+        variables = self.variables(identifier, key=key, learner=learner, round_=round_)
+        return exercises.load(self.exercise_file(identifier), variables, namespaces)
+
+    def variables(self, identifier: str, *, key: bytes, learner: str, round_: int = 1) -> dict[str, str]:
+        """What is drawn for a learner: the same for the same learner, exercise, version and round."""
         source = self.exercise_file(identifier)
-        variables = draw(
-            source.choices, key=key, learner=learner, exercise=source.id, version=source.version, round_=round_
-        )
-        return exercises.load(source, variables, namespaces)
+        return draw(source.choices, key=key, learner=learner, exercise=source.id, version=source.version, round_=round_)
+
+    def sample(self, identifier: str) -> Exercise:
+        """An exercise with the first choice of each variable: for all that is the same in every draw."""
+        if identifier not in self._samples:
+            source = self.exercise_file(identifier)
+            self._samples[identifier] = exercises.load(source, {name: each[0] for name, each in source.choices.items()})
+        return self._samples[identifier]
 
 
 def find_course(directory: str | None) -> Course:

@@ -1,23 +1,18 @@
-"""Reads a lesson: CommonMark with front matter, one step per level-2 heading, fenced blocks with a role.
-
-The fence's first word is the language; then come the role and ``key=value`` attributes. A fence without role is shown
-and can be copied, never run. Bodies of ``predict``, ``quiz`` and ``exercise`` are YAML.
-"""
+"""Reads a lesson: CommonMark with front matter, one step per level-2 heading, fenced blocks with a role."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any, get_args
 
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
-from meshlab.course.model import Block, BlockRole, Lesson, Step
+from meshlab.course.fences import read_fence, refuse_twins
+from meshlab.course.model import Block, Lesson, Step
 from meshlab.course.variables import render
-from meshlab.course.yamlfile import YamlFile, parse, read_text
+from meshlab.course.yamlfile import IDENTIFIER, YamlFile, parse, read_text
 from meshlab.errors import CourseError
 
 SCHEMA = "meshlab.lesson/1"
@@ -26,12 +21,6 @@ _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.S)
 _STEP_MARK = re.compile(r"<!--\s*step:\s*([^>]*?)\s*-->")
 _FRONT_KEYS = ["schema", "id", "title", "minutes", "objectives", "exercises", "checked", "sources", "aliases"]
 _REQUIRED = ["schema", "id", "title", "minutes"]
-_YAML_ROLES = {"predict", "quiz"}
-_ROLES = frozenset(get_args(BlockRole)) - {"show"}
-_BLOCK_KEYS: Mapping[str, tuple[list[str], list[str]]] = {
-    "predict": (["ask", "choices", "observe", "because"], ["ask", "choices", "because"]),
-    "quiz": (["ask", "choices", "answer", "why"], ["ask"]),
-}
 
 
 def load_lesson(path: Path, values: Mapping[str, str] | None = None) -> Lesson:
@@ -54,99 +43,87 @@ def load_lesson(path: Path, values: Mapping[str, str] | None = None) -> Lesson:
     top = front.mapping((), _FRONT_KEYS, _REQUIRED)
     if top["schema"] != SCHEMA:
         raise front.fail(("schema",), f"must be {SCHEMA}")
+    identifier = front.identifier(("id",))
     offset = text.count("\n", 0, head.end())
-    intro, steps = _steps(text[head.end() :], path, offset)
+    intro, steps = _steps(text[head.end() :], path, offset, seed=identifier)
+    refuse_twins([block for step in steps for block in step.blocks], path)
     return Lesson(
-        id=front.get(("id",), str),
-        title=front.get(("title",), str),
+        id=identifier,
+        title=front.line(("title",)),
         path=path,
-        minutes=front.get(("minutes",), int),
+        minutes=front.count(("minutes",)),
         objectives=front.strings(("objectives",)),
-        exercises=front.strings(("exercises",)),
+        exercises=front.identifiers(("exercises",)),
         intro=intro,
         steps=steps,
-        sources=front.strings(("sources",)),
-        checked=front.get(("checked",), dict, {}),
-        aliases=front.strings(("aliases",)),
+        sources=_sources(front),
+        checked=_checked(front),
+        aliases=front.identifiers(("aliases",)),
     )
 
 
-def _steps(body: str, path: Path, offset: int) -> tuple[str, tuple[Step, ...]]:
+def _sources(front: YamlFile) -> tuple[str, ...]:
+    sources = front.strings(("sources",))
+    for index, source in enumerate(sources):
+        if not re.fullmatch(r"https?://\S+", source):
+            raise front.fail(("sources", index), "must be an address that begins with https://")
+    return sources
+
+
+def _checked(front: YamlFile) -> dict[str, str]:
+    """Which versions the lesson was checked against, and ``on`` which day."""
+    for name in front.keys(("checked",)):
+        if name == "on":
+            front.get(("checked", name), date)
+    return {name: str(front.get(("checked", name), (str, int, float, date), "")) for name in front.keys(("checked",))}
+
+
+def _steps(body: str, path: Path, offset: int, *, seed: str) -> tuple[str, tuple[Step, ...]]:
     """The text before the first step, and the steps."""
-    lines = body.splitlines()
+    lines = body.split("\n")
     tokens = MarkdownIt("commonmark").parse(body)
     headings = [
-        (token.map[0], tokens[index + 1].content)
+        (token.map[0], token.map[1], tokens[index + 1].content)
         for index, token in enumerate(tokens)
-        if token.type == "heading_open" and token.tag == "h2" and token.map is not None
+        if token.type == "heading_open" and token.tag == "h2" and token.level == 0 and token.map is not None
     ]
     if not headings:
         raise CourseError(f"{path}:{offset + 1}: a lesson needs at least one step (a level-2 heading)")
-    fences = [token for token in tokens if token.type == "fence"]
-    ends = [start for start, _ in headings[1:]] + [len(lines)]
-    steps = []
-    seen: set[str] = set()
-    for (start, content), end in zip(headings, ends, strict=True):
-        title, identifier, minutes = _heading(content)
-        if identifier in seen:
-            raise CourseError(f"{path}:{offset + start + 1}: step {identifier} stands here a second time")
-        seen.add(identifier)
-        blocks = tuple(
-            _block(token, path, offset) for token in fences if token.map is not None and start <= token.map[0] < end
-        )
-        markdown = "\n".join(lines[start + 1 : end]).strip("\n")
-        steps.append(Step(identifier, title, markdown, blocks, minutes, offset + start + 1))
-    return "\n".join(lines[: headings[0][0]]).strip(), tuple(steps)
+    fences: list[tuple[int, Block]] = []
+    for token in tokens:
+        if token.type == "fence" and token.map is not None:
+            start, end = token.map
+            if end - start < 2 or token.markup not in lines[end - 1]:
+                raise CourseError(f"{path}:{offset + start + 1}: this fence is not closed")
+            fences.append((start, read_fence(token.info, token.content, path, offset + start + 1, seed)))
+    first = headings[0][0]
+    for start, block in fences:
+        if start < first and block.role != "show":
+            raise CourseError(f"{path}:{block.line}: {block.role}: this block stands before the first step")
+    ends = [start for start, _, _ in headings[1:]] + [len(lines)]
+    steps: list[Step] = []
+    for (start, after, content), end in zip(headings, ends, strict=True):
+        title, mark = _STEP_MARK.sub("", content).strip(), _STEP_MARK.search(content)
+        line = offset + start + 1
+        identifier, minutes = _mark(mark[1], path, line) if mark else ("", 0)
+        slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or f"step-{len(steps) + 1}"
+        if any(step.id == (identifier or slug) for step in steps):
+            raise CourseError(f"{path}:{line}: step {identifier or slug} stands here a second time")
+        blocks = tuple(block for place, block in fences if start <= place < end)
+        markdown = "\n".join(lines[after:end]).strip("\n")
+        steps.append(Step(identifier or slug, title, markdown, blocks, minutes, line, bool(identifier)))
+    return "\n".join(lines[:first]).strip(), tuple(steps)
 
 
-def _heading(content: str) -> tuple[str, str, int]:
-    """Title, id and minutes of ``Title <!-- step: id minutes=4 -->``; without a mark the id is the slug."""
-    mark = _STEP_MARK.search(content)
-    title = _STEP_MARK.sub("", content).strip()
-    identifier = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    minutes = 0
-    for word in mark[1].split() if mark else []:
+def _mark(words: str, path: Path, line: int) -> tuple[str, int]:
+    """Id and minutes of ``<!-- step: id minutes=4 -->``."""
+    identifier, minutes = "", 0
+    for word in words.split():
         key, equals, value = word.partition("=")
-        if not equals:
+        if not equals and not identifier and IDENTIFIER.fullmatch(word):
             identifier = word
-        elif key == "minutes" and value.isdigit():
+        elif key == "minutes" and re.fullmatch(r"[0-9]{1,3}", value):
             minutes = int(value)
-    return title, identifier, minutes
-
-
-def _block(token: Token, path: Path, offset: int) -> Block:
-    line = offset + (token.map[0] if token.map else 0) + 1
-    try:
-        language, *words = shlex.split(token.info) or [""]
-    except ValueError as error:
-        raise CourseError(f"{path}:{line}: the fence's words cannot be read: {error}") from error
-    attributes = {key: value for key, equals, value in (word.partition("=") for word in words) if equals}
-    role = _role(words)
-    data = None
-    if role == "exercise" and "id" not in attributes:
-        raise CourseError(f"{path}:{line}: an exercise block names its exercise: id=ID")
-    if role in _YAML_ROLES:
-        data = _yaml_block(token.content, role, path, line)
-    return Block(role, language, attributes, token.content, data, line)
-
-
-def _role(words: list[str]) -> BlockRole:
-    for word in words:
-        name = word.partition("=")[0]
-        if name in _ROLES:
-            return name  # type: ignore[return-value]  # it is one of the literal's values
-    return "show"
-
-
-def _yaml_block(content: str, role: str, path: Path, line: int) -> Any:
-    file: YamlFile = parse(content, path, first_line=line + 1)
-    allowed, required = _BLOCK_KEYS[role]
-    data = file.mapping((), allowed, required)
-    if role == "predict":
-        file.get(("choices",), dict)
-        if "observe" in data:
-            file.mapping(("observe",), ["run", "match", "is"], ["run", "match", "is"])
-    else:
-        for index in range(len(file.get(("choices",), list, []))):
-            file.mapping(("choices", index), ["say", "right", "why"], ["say"])
-    return data
+        else:
+            raise CourseError(f"{path}:{line}: {word}: a step's mark is <!-- step: id minutes=4 -->")
+    return identifier, minutes

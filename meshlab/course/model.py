@@ -8,6 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
+from meshlab.course.blocks import Predict, Quiz
+from meshlab.errors import UsageError
+
 Judge = Literal["state", "process", "answer"]
 Scope = Literal["namespace", "mesh", "cluster"]
 
@@ -122,9 +125,16 @@ class Block:
     attributes: Mapping[str, str]
     content: str
     data: Any
-    """The parsed YAML of a ``predict``, ``quiz`` or ``exercise`` block; else None."""
+    """The parsed YAML of a ``predict`` or ``quiz`` block, which `question` is made of; else None."""
     line: int
     """1-based line in the file."""
+    question: Predict | Quiz | None = None
+    """What a ``predict`` or ``quiz`` block asks; else None."""
+
+    @property
+    def id(self) -> str:
+        """The block's id, empty if it needs none."""
+        return self.attributes.get("id", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,8 @@ class Step:
     blocks: tuple[Block, ...]
     minutes: int = 0
     line: int = 0
+    has_id: bool = True
+    """Whether the lesson gives the step its id; else it is made of the title, and changes with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,3 +166,33 @@ class Lesson:
     sources: Sequence[str] = ()
     checked: Mapping[str, Any] = field(default_factory=dict)
     aliases: Sequence[str] = ()
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks of all steps, in order."""
+        return tuple(block for step in self.steps for block in step.blocks)
+
+    def step(self, step_id: str) -> Step:
+        """The step with that id.
+
+        Raises:
+            UsageError: the lesson has none.
+        """
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        known = ", ".join(step.id for step in self.steps)
+        raise UsageError(f'lesson {self.id} has no step "{step_id}"', title="Unknown step", hint=f"its steps: {known}")
+
+    def block(self, role: BlockRole, block_id: str) -> Block:
+        """The block of a role with that id.
+
+        Raises:
+            UsageError: the lesson has none.
+        """
+        known = [block for block in self.blocks if block.role == role]
+        for block in known:
+            if block.id == block_id:
+                return block
+        hint = f"it has: {', '.join(block.id for block in known)}" if known else ""
+        raise UsageError(f'lesson {self.id} has no {role} block "{block_id}"', title="Unknown block", hint=hint)

@@ -22,6 +22,7 @@ from typing import Any
 import platformdirs
 
 from meshlab.course.ids import new_ulid, short_id, timestamp
+from meshlab.course.projection import Projection
 from meshlab.errors import LabError
 
 _TABLES = """
@@ -35,6 +36,9 @@ create table if not exists verdict (id text primary key, attempt text, run text,
 create table if not exists evidence (id text primary key, kind text, taken_from text, taken_to text, bytes integer,
   body blob);
 create table if not exists installation (name text primary key, value text);
+create index if not exists event_exercise on event (exercise, kind);
+create index if not exists event_attempt on event (attempt, kind);
+create index if not exists attempt_exercise on attempt (exercise);
 """
 
 GENESIS = "sha256:" + "0" * 64
@@ -51,6 +55,15 @@ class Event:
         """The hash by which the next event refers to this one."""
         canonical = json.dumps(self.record, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt that was started and not closed."""
+
+    id: str
+    round: int
+    variables: Mapping[str, str]
 
 
 class Progress:
@@ -73,6 +86,7 @@ class Progress:
             raise LabError(
                 f"progress cannot be kept in {self.path}: {error}", hint="set XDG_DATA_HOME to a directory of your own"
             ) from error
+        self._projection = Projection()
         self.learner = self._setting("learner", lambda: short_id("r"))
         self.course_key = bytes.fromhex(self._setting("course_key", lambda: secrets.token_hex(32)))
 
@@ -206,51 +220,42 @@ class Progress:
         row = self._db.execute("select 1 from event where kind = 'check.ran' and attempt = ? limit 1", (attempt,))
         return row.fetchone() is not None
 
+    def projection(self) -> Projection:
+        """What all events say; brought up to date with what was appended since the last call, here or elsewhere."""
+        known = self._projection
+        if known.seq:
+            row = self._db.execute("select id from event where seq = ?", (known.seq,)).fetchone()
+            if row is None or row[0] != known.last_id:
+                known = self._projection = Projection()
+        rows = self._db.execute(
+            "select seq, id, at, mono_ms, boot, kind, exercise, task, data from event where seq > ? order by seq",
+            (known.seq,),
+        )
+        for row in rows:
+            known.apply(row)
+        return known
+
     def summary(self) -> list[dict[str, Any]]:
         """Per exercise: attempts, whether it was done, the last verdict of each task, hints, time stamps."""
-        exercises: dict[str, dict[str, Any]] = {}
-        for event in self.events():
-            record = event.record
-            if not record["exercise"]:
-                continue
-            entry = exercises.setdefault(
-                record["exercise"],
-                {
-                    "exercise": record["exercise"],
-                    "attempts": 0,
-                    "checks": 0,
-                    "hints": 0,
-                    "resets": 0,
-                    "solution_seen": False,
-                    "done": False,
-                    "changed_since": False,
-                    "first_done_at": None,
-                    "last_at": None,
-                    "tasks": {},
-                },
-            )
-            entry["last_at"] = record["at"]
-            match record["kind"]:
-                case "exercise.started":
-                    entry["attempts"] += 1
-                case "hint.taken":
-                    entry["hints"] += 1
-                case "exercise.reset":
-                    entry["resets"] += 1
-                case "solution.shown":
-                    entry["solution_seen"] = True
-                case "check.ran":
-                    entry["checks"] += 1
-                    verdicts = record["data"]["verdicts"]
-                    # A check of one task says nothing of the others.
-                    entry["tasks"] = entry["tasks"] | verdicts if record["task"] else verdicts
-                    if record["data"]["done"]:
-                        entry["done"] = True
-                        entry["first_done_at"] = entry["first_done_at"] or record["at"]
-                    holds = all(verdict["verdict"] == "PASS" for verdict in verdicts.values())
-                    if not holds or not record["task"]:
-                        entry["changed_since"] = entry["done"] and not holds
-        return list(exercises.values())
+        return [record.to_json() for record in self.projection().exercises.values()]
+
+    def next_round(self, exercise: str) -> int:
+        """The round of an exercise's next attempt, which decides what is drawn for it."""
+        row = self._db.execute(
+            "select count(*) from event where kind = 'exercise.started' and exercise = ?", (exercise,)
+        ).fetchone()
+        return int(row[0]) + 1
+
+    def open_attempt_of(self, exercise: str) -> OpenAttempt | None:
+        """The attempt that is under way, as far as this file knows; one in another lab is not meant."""
+        row = self._db.execute(
+            """select id, round, vars from attempt where exercise = ? and closed_at is null and not exists
+            (select 1 from event where event.attempt = attempt.id and
+              kind = 'exercise.started' and lab <> ? and ? <> '')
+            order by rowid desc limit 1""",
+            (exercise, self.lab, self.lab),
+        ).fetchone()
+        return OpenAttempt(row[0], row[1], json.loads(row[2])) if row else None
 
     def _last(self) -> Event | None:
         row = self._db.execute(f"select {','.join(_EVENT_COLUMNS)} from event order by seq desc limit 1").fetchone()

@@ -49,6 +49,23 @@ def render(text: str, values: Mapping[str, str], *, where: str) -> str:
     return _PLACEHOLDER.sub(replacement, text)
 
 
+def values_for_lesson(drawn: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]) -> dict[str, str]:
+    """What placeholders of a lesson may name.
+
+    Args:
+        drawn: variables and namespaces of each of its exercises, by id, in the lesson's order.
+
+    Returns:
+        ``{{EXERCISE.name}}`` for every value, and ``{{name}}`` for that of the first exercise that has one.
+    """
+    values: dict[str, str] = {}
+    for identifier, (variables, namespaces) in drawn.items():
+        for name, value in values_for(variables, namespaces).items():
+            values.setdefault(name, value)
+            values[f"{identifier}.{name}"] = value
+    return values
+
+
 def values_for(variables: Mapping[str, str], namespaces: Mapping[str, str]) -> dict[str, str]:
     """What placeholders may name: the variables, and the namespaces as ``ns.ROLE``."""
     return dict(variables) | {f"ns.{role}": name for role, name in namespaces.items()}

@@ -102,11 +102,11 @@ class Session:
             exercise, record = self.workbench.resume(source)
             self._note_attempt(exercise, record)
             return Started(exercise, record, already=True)
-        rounds = sum(event.record["kind"] == "exercise.started" for event in self.progress.events(exercise=exercise_id))
+        round_ = self.progress.next_round(exercise_id)
         exercise = self.course.draw(
-            exercise_id, key=self.progress.course_key, learner=self.progress.learner, round_=rounds + 1
+            exercise_id, key=self.progress.course_key, learner=self.progress.learner, round_=round_
         )
-        record = self.workbench.start(exercise, learner=self.progress.learner, round_=rounds + 1)
+        record = self.workbench.start(exercise, learner=self.progress.learner, round_=round_)
         self._note_attempt(exercise, record)
         self.progress.append(
             "exercise.started",

@@ -103,7 +103,7 @@ def test_placeholders_are_replaced_only_with_values(tmp_path: Path) -> None:
         (FRONT.replace("id: canary\n", "") + "## One\n", ':2: key "id" is missing'),
         (FRONT + "## One\n## One\n", ":8: step one stands here a second time"),
         (FRONT + "## One\n```sh run id='x\n```\n", ":8: the fence's words cannot be read: No closing quotation"),
-        (FRONT + "## One\n\n```yaml exercise\n```\n", ":9: an exercise block names its exercise: id=ID"),
+        (FRONT + "## One\n\n```yaml exercise\n```\n", ":9: exercise: id= is missing"),
         (FRONT + "## One\n```yaml quiz id=q\nasks: x\n```\n", ":9: asks: unknown key"),
         (
             FRONT + "## One\n```yaml quiz id=q\nask: x\nchoices: [a]\n```\n",
@@ -114,7 +114,7 @@ def test_placeholders_are_replaced_only_with_values(tmp_path: Path) -> None:
             ":10: choices: must be a mapping, not a list",
         ),
         (
-            FRONT + "## One\n```yaml predict id=q\nask: x\nchoices: {a: b}\nbecause: x\nobserve: {run: y}\n```\n",
+            FRONT + "## One\n```yaml predict id=q\nask: x\nchoices: {a: b, c: d}\nbecause: x\nobserve: {run: y}\n```\n",
             ':12: observe: key "match" is missing',
         ),
     ],
