@@ -71,22 +71,12 @@ def provider_of(arguments: argparse.Namespace) -> Provider:
     return choice.choose(lab_of(arguments), arguments.kubeconfig, arguments.context)
 
 
-def environment(arguments: argparse.Namespace) -> dict[str, str]:
+def environment(arguments: argparse.Namespace) -> Mapping[str, str]:
     """What ``meshlab env`` exports."""
     from meshlab.cluster import tools
 
     kubeconfig, context = provider_of(arguments).locate()
-    if context:
-        raise UsageError(
-            "env and shell cannot pin a context", hint=f"kubectl --context {context}, or a kubeconfig of its own"
-        )
-    bin_dir = tools.write_bin_dir(lab_of(arguments).bin_dir)
-    return {
-        "KUBECONFIG": str(kubeconfig),
-        "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "MESHLAB_SAMPLES": str(tools.samples_dir()),
-        "MESHLAB_LAB": lab_of(arguments).name,
-    }
+    return tools.shell_variables(kubeconfig, context, lab_of(arguments))
 
 
 def run_up(arguments: argparse.Namespace) -> int:

@@ -66,10 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not hasattr(arguments, name):
             setattr(arguments, name, None)
     arguments.passed_on = passed_on
-    if arguments.command is None:
-        parser.print_help()
-        return 0
     try:
+        if arguments.command is None:
+            from meshlab.cli.screen import run_screen
+
+            return run_screen(arguments)
         return int(arguments.run(arguments) or 0)
     except MeshlabError as error:
         print_error(error, as_json=getattr(arguments, "output", None) == "json")

@@ -3,14 +3,67 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 from meshlab.errors import LabError
+from meshlab.labs import LabPaths
 
 ISTIOCTL_MODULE = "meshlab.minicluster.mesh.istio.istioctl"
 """The lab's istioctl, run as a program; it refuses clusters that are not an embedded lab."""
+
+
+Variables = dict[str, str]
+
+
+def shell_variables(kubeconfig: Path, context: str | None, lab: LabPaths) -> Variables:
+    """What a learner's shell needs, so that kubectl and istioctl reach a cluster.
+
+    Args:
+        kubeconfig: the cluster's.
+        context: one of its contexts; its current one by default.
+        lab: where the tools lie; with a context also the kubeconfig that is pinned to it.
+
+    Raises:
+        LabError: kubectl is missing, or the context does not exist.
+    """
+    lab.create()
+    pinned = pin_context(kubeconfig, context, lab.state_dir / "pinned.kubeconfig") if context else kubeconfig
+    bin_dir = write_bin_dir(lab.bin_dir)
+    return {
+        "KUBECONFIG": str(pinned),
+        "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "MESHLAB_SAMPLES": str(samples_dir()),
+        "MESHLAB_LAB": lab.name,
+    }
+
+
+def pin_context(kubeconfig: Path, context: str, target: Path) -> Path:
+    """Write a kubeconfig of its own whose current context is the given one.
+
+    Raises:
+        LabError: there is no such context.
+    """
+    done = subprocess.run(
+        [kubectl(), "config", "view", "--raw", "--minify", "--flatten", "--context", context],
+        env=os.environ | {"KUBECONFIG": str(kubeconfig)},
+        capture_output=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode != 0:
+        raise LabError(
+            f"{kubeconfig} has no usable context {context}: {done.stderr.decode(errors='replace').strip()}",
+            hint=f"kubectl --kubeconfig {kubeconfig} config get-contexts",
+        )
+    temporary = target.with_suffix(".tmp")
+    temporary.touch(mode=0o600)
+    temporary.write_bytes(done.stdout)
+    temporary.replace(target)
+    return target
 
 
 def kubectl() -> Path:

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from meshlab.course.ids import new_ulid, timestamp
 from meshlab.grading.engine import ExerciseResult, TaskResult
+from meshlab.grading.verdicts import sentences
 
 EXIT_PASS, EXIT_FAIL, EXIT_LAB, EXIT_UNDECIDED = 0, 1, 3, 4
 
@@ -144,9 +145,7 @@ def _test_case(suite: ElementTree.Element, exercise_id: str, result: TaskResult)
 
 
 def _sentences(result: TaskResult) -> list[str]:
-    verdict = result.verdict
-    pairs = (("found", verdict.found), ("wanted", verdict.wanted), ("why", verdict.why), ("try", verdict.hint))
-    return [f"{name}: {text}" for name, text in pairs if text]
+    return [f"{label}: {text}" for label, text in sentences(result.verdict)]
 
 
 def _xml_text(text: str) -> str:

@@ -17,6 +17,9 @@ Blame = Literal["learner", "lab", "nobody"]
 
 RUNGS: tuple[Rung, ...] = ("declared", "accepted", "pushed", "observed")
 
+MARKS: dict[Outcome, str] = {"PASS": "✔", "FAIL": "✘", "PENDING": "…", "INCONCLUSIVE": "?", "ERROR": "!"}
+"""One character for each outcome, the same wherever verdicts are shown to people."""
+
 _SEVERITY: dict[Outcome, int] = {"PASS": 0, "INCONCLUSIVE": 1, "PENDING": 2, "FAIL": 3, "ERROR": 4}
 
 
@@ -108,3 +111,18 @@ def lab_error(code: str, found: str, why: str, hint: str = "", rung: Rung = "dec
 def worst(verdicts: list[Verdict]) -> Verdict:
     """The verdict that decides for a task with several checks: ERROR, FAIL, PENDING, INCONCLUSIVE, PASS."""
     return max(verdicts, key=lambda verdict: _SEVERITY[verdict.outcome])
+
+
+def ladder(verdict: Verdict) -> list[tuple[Rung, Outcome | None]]:
+    """Each rung with what became of it: PASS below the one where the verdict stands, None above it."""
+    reached = RUNGS.index(verdict.rung)
+    return [
+        (rung, "PASS" if index < reached else verdict.outcome if index == reached else None)
+        for index, rung in enumerate(RUNGS)
+    ]
+
+
+def sentences(verdict: Verdict) -> list[tuple[str, str]]:
+    """(label, text) of what a verdict says: *found*, *wanted*, *why*, *try*; empty ones are left out."""
+    pairs = (("found", verdict.found), ("wanted", verdict.wanted), ("why", verdict.why), ("try", verdict.hint))
+    return [(label, text) for label, text in pairs if text]

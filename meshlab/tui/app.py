@@ -1,0 +1,113 @@
+"""The program with a screen: it wires the course, the desk and the screens, and owns what is true everywhere.
+
+Textual's own priority keys are not inherited: Ctrl+Q and Ctrl+P belong to the shell while the terminal has the focus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from meshlab.course.catalogue import Course
+from meshlab.tui.desk import Desk
+from meshlab.tui.screens.course import CourseScreen
+from meshlab.tui.widgets.course_tree import Place
+
+if TYPE_CHECKING:
+    from meshlab.cluster.providers.choice import Provider
+    from meshlab.cluster.tools import Variables
+
+
+class MeshlabApp(App[None], inherit_bindings=False):
+    """The course on a screen.
+
+    Args:
+        course: the course.
+        provider: where its exercises run.
+        variables: what the terminal's shell gets, once the cluster is there.
+        shell_command: what opens such a shell elsewhere.
+    """
+
+    TITLE = "meshlab"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+p", "command_palette", "Palette", tooltip="Every command by name", id="palette", show=False),
+        Binding("ctrl+q", "quit", "Quit", tooltip="Leave; the lab keeps running", id="quit"),
+        Binding("ctrl+c", "help_quit", show=False, system=True),
+        Binding("tab", "app.focus_next", "Next", tooltip="The next thing that can be used", id="next", show=False),
+        Binding("shift+tab", "app.focus_previous", "Previous", tooltip="The one before", id="previous", show=False),
+    ]
+
+    def __init__(
+        self, course: Course, provider: Provider, *, variables: Callable[[], Variables], shell_command: str
+    ) -> None:
+        super().__init__()
+        self.course = course
+        self.desk = Desk(course, provider, self._stage)
+        self._course_screen = CourseScreen(course, self.desk, variables=variables, shell_command=shell_command)
+        self._leaving = False
+
+    def get_default_screen(self) -> Screen[None]:
+        """The course is the first and lowest screen."""
+        return self._course_screen
+
+    async def action_quit(self) -> None:
+        """Leave once what is being done to the cluster is done, so that nothing is left half applied.
+
+        A second time leaves at once.
+        """
+        if self._leaving:
+            self.exit()
+            return
+        self._leaving = True
+        if self.desk.is_acting:
+            self.notify("finishing what is under way; ctrl+q again leaves at once", timeout=30)
+        self.run_worker(self._leave, exclusive=True, group="leave")
+
+    async def _leave(self) -> None:
+        await self._course_screen.leave()
+        await self.desk.close()
+        self.exit()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Everything that keys do, by name, and every lesson and exercise."""
+        course = self._course_screen
+        if screen is course:
+            for entry in course.active_bindings.values():
+                binding = entry.binding
+                if entry.enabled and entry.node is course and binding.tooltip:
+                    yield SystemCommand(
+                        binding.tooltip, binding.description, lambda action=binding.action: self._act(action)
+                    )
+            if course.outline is not None:
+                for lesson in course.outline.lessons:
+                    yield SystemCommand(
+                        f"Lesson: {lesson.title}", lesson.id, lambda id=lesson.id: course.go_to(Place(id), "lesson")
+                    )
+                    for exercise in lesson.exercises:
+                        place = Place(lesson.id, exercise.id)
+                        yield SystemCommand(
+                            f"Exercise: {exercise.title}", exercise.id, lambda to=place: course.go_to(to, "tasks")
+                        )
+        yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+        yield SystemCommand("Screenshot", "Save this screen as SVG", self.deliver_screenshot)
+        yield SystemCommand("Quit", "Leave; the lab keeps running", self.action_quit)
+
+    async def _act(self, action: str) -> None:
+        await self.run_action(action, default_namespace=self._course_screen)
+
+    def _stage(self, text: str) -> None:
+        """Called in the acting thread."""
+        self._course_screen.post_message(CourseScreen.StageReached(text))
+
+
+def run(course: Course, provider: Provider, *, variables: Callable[[], Variables], shell_command: str) -> int:
+    """Open the course on this terminal; returns when the learner leaves."""
+    app = MeshlabApp(course, provider, variables=variables, shell_command=shell_command)
+    app.run()
+    return app.return_code or 0

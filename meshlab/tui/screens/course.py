@@ -1,0 +1,404 @@
+"""The course: tree, lesson, tasks and terminal on one screen, laid out for whatever size the terminal has.
+
+Wide screens show all four panes; middling ones the lesson (or the tree) beside tasks and terminal; small ones one pane
+at a time, with tabs. It wires the places to each other; what they do is theirs, and what is decided is decided below.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import var
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from meshlab.cluster.tools import Variables
+from meshlab.course.catalogue import Course
+from meshlab.course.outline import Outline, outline
+from meshlab.errors import MeshlabError
+from meshlab.grading.live import LiveStatus
+from meshlab.tui.desk import Desk, explain
+from meshlab.tui.screens.dialogs import Help
+from meshlab.tui.widgets.course_tree import CourseTree, Place
+from meshlab.tui.widgets.exercise_card import ExerciseCard
+from meshlab.tui.widgets.exercise_place import ExercisePlace
+from meshlab.tui.widgets.lesson_pane import LessonPane
+from meshlab.tui.widgets.lesson_place import LessonPlace
+from meshlab.tui.widgets.pane_bar import PANES, PaneBar
+from meshlab.tui.widgets.task_pane import marks
+from meshlab.tui.widgets.terminal_place import TerminalPlace
+from meshlab.tui.widgets.top_bar import TopBar
+
+NO_EXERCISE = "This lesson has no exercise.\n\ng goes on with the course."
+TERMINAL_KEY = "f6"
+
+
+class CourseScreen(Screen[None]):
+    """The whole course.
+
+    Args:
+        course: the course.
+        desk: where the work is done.
+        variables: what the terminal's shell gets; called off the screen's thread once the cluster is there.
+        shell_command: what opens such a shell elsewhere.
+    """
+
+    CSS_PATH = "course.tcss"
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-medium"), (160, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (30, "-tall")]
+    AUTO_FOCUS = None
+    BINDING_GROUP_TITLE = "Everywhere"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("g", "go_on", "Go on", tooltip="What comes next in the course", id="course.next"),
+        Binding("s", "start", "Start", tooltip="Set the exercise up on the cluster", id="exercise.start"),
+        Binding("h", "hint", "Hint", tooltip="The next hint for the highlighted task", id="exercise.hint"),
+        Binding("a", "answer", "Answer", tooltip="Go to the line for an answer", id="exercise.answer", show=False),
+        Binding("c", "check", "Check", tooltip="Look at every task again now", id="exercise.check", show=False),
+        Binding("x", "solve", "Solution", tooltip="Show the solution, and apply it", id="exercise.solve", show=False),
+        Binding("z", "reset", "Reset", tooltip="Back to the exercise's start", id="exercise.reset", show=False),
+        Binding("u", "bring_up", "Lab up", tooltip="Bring the lab up again", id="lab.up"),
+        Binding(TERMINAL_KEY, "terminal", "Terminal", tooltip="Into the terminal, and back", id="pane.terminal"),
+        Binding("1", "pane('course')", "Course", tooltip="Show the course", id="pane.course", show=False),
+        Binding("2", "pane('lesson')", "Lesson", tooltip="Show the lesson", id="pane.lesson", show=False),
+        Binding("3", "pane('tasks')", "Tasks", tooltip="Show the tasks", id="pane.tasks", show=False),
+        Binding("4", "pane('terminal')", "Terminal", tooltip="Show the terminal", id="pane.shell", show=False),
+        Binding("question_mark", "help", "Help", tooltip="Help on the focused pane", id="help", key_display="?"),
+    ]
+
+    active: var[str] = var("lesson")
+    """The pane that a small screen shows, and that keys go to."""
+
+    class StageReached(Message, bubble=False):
+        """Something is being done to the cluster; ``text`` says what."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, CourseScreen.StageReached)
+
+    def __init__(
+        self, course: Course, desk: Desk, *, variables: Callable[[], Variables], shell_command: str
+    ) -> None:
+        super().__init__()
+        self.course = course
+        self.desk = desk
+        self.outline: Outline | None = None
+        self._variables = variables
+        self._shell_command = shell_command
+        self._before_terminal = "lesson"
+        self._lab_problem = False
+
+    def compose(self) -> ComposeResult:
+        """Bars above and below, panes between."""
+        yield TopBar()
+        yield PaneBar()
+        with Horizontal(id="body"):
+            yield CourseTree(id="course", classes="pane")
+            yield LessonPlace(self.desk, id="lesson", classes="pane")
+            with Vertical(id="work"):
+                yield ExercisePlace(self.desk, id="tasks", classes="pane")
+                yield TerminalPlace(
+                    leave_key=TERMINAL_KEY, command_line=self._shell_command, id="terminal", classes="pane"
+                )
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Read first; everything slower comes after the first frame."""
+        self.add_class("-at-lesson")
+        self._do(self._begin, "reading")
+
+    # Reading
+
+    async def _begin(self) -> None:
+        await self.refresh_outline()
+        assert self.outline is not None
+        here, ahead = self.outline.here, self.outline.next()
+        lesson = here.lesson or ahead.lesson or next(iter(self.course.lessons), "")
+        await self._open(Place(lesson, here.exercise))
+        self.query_one(LessonPlace).take_focus()
+        self.call_after_refresh(self.action_bring_up)
+
+    async def refresh_outline(self) -> None:
+        """Read how far the learner is, and show it."""
+        self.outline = await self.desk.read(lambda reading: outline(reading.course, reading.progress))
+        self.query_one(CourseTree).show(self.outline)
+        self.query_one(LessonPane).update_cards({entry.id: entry for entry in self.outline.exercises})
+        earned, possible = self.outline.points_earned, self.outline.points_possible
+        self.query_one(TopBar).points = f"{earned.normalize():f}/{possible.normalize():f} points"
+
+    async def _open(self, place: Place) -> None:
+        """Show a lesson and one of its exercises (the first that is not done, unless one is named)."""
+        assert self.outline is not None
+        entry = next((each for each in self.outline.lessons if each.id == place.lesson), None)
+        if entry is None:
+            return
+        lesson = await self.desk.read(lambda reading: reading.lesson(place.lesson))
+        pane = self.query_one(LessonPane)
+        if pane.lesson != lesson:
+            await self.desk.read(lambda reading: reading.opened(lesson))
+            unseen = [index for index, (_, _, seen) in enumerate(entry.steps) if not seen]
+            await pane.show(lesson, {each.id: each for each in self.outline.exercises}, unseen[0] if unseen else 0)
+        self.query_one(TopBar).place = lesson.title
+        self.query_one(CourseTree).point_at(place)
+        undone = next((each.id for each in entry.exercises if each.state in ("new", "started")), "")
+        exercise = place.exercise or undone or next((each.id for each in entry.exercises), "")
+        if exercise:
+            await self.query_one(ExercisePlace).choose(exercise)
+        else:
+            await self.query_one(ExercisePlace).choose_none(NO_EXERCISE)
+
+    def go_to(self, place: Place, pane: str) -> None:
+        """Open a lesson or an exercise, and show a pane of it."""
+
+        async def go() -> None:
+            await self._open(place)
+            self.action_pane(pane)
+
+        self._do(go, "reading")
+
+    @on(CourseTree.Chosen)
+    def _chosen(self, event: CourseTree.Chosen) -> None:
+        self.go_to(event.place, "tasks" if event.place.exercise else "lesson")
+
+    @on(ExerciseCard.Opened)
+    def _card_opened(self, event: ExerciseCard.Opened) -> None:
+        lesson = self.query_one(LessonPane).lesson
+        if lesson is not None:
+            self.go_to(Place(lesson.id, event.exercise), "tasks")
+
+    @on(LessonPane.Ended)
+    def action_go_on(self) -> None:
+        """Open what comes next."""
+        if self.outline is None:
+            return
+        ahead = self.outline.next()
+        self.notify(ahead.sentence, timeout=4)
+        if ahead.lesson:
+            self.go_to(Place(ahead.lesson, ahead.exercise), "tasks" if ahead.exercise else "lesson")
+
+    @on(LessonPlace.Recorded)
+    def _recorded(self) -> None:
+        self._do(self.refresh_outline, "outline")
+
+    @on(LessonPlace.RunWanted)
+    def _run_wanted(self, event: LessonPlace.RunWanted) -> None:
+        if not self.query_one(TerminalPlace).run(event.command, event.lesson.id):
+            self.notify("the lab is not up yet", severity="warning", timeout=4)
+        elif self.has_class("-narrow"):
+            self.action_pane("terminal")
+
+    # The lab
+
+    def action_bring_up(self) -> None:
+        """Bring the lab up, or find the cluster again."""
+        self._do(self._bring_up, "lab")
+
+    async def _bring_up(self) -> None:
+        self._show_lab("…", "$text-warning", "coming up")
+        try:
+            await self.desk.bring_up()
+        except Exception as error:
+            problem = explain(error)
+            self._lab_problem = True
+            self._show_lab("✘", "$text-error", "down: u brings it up")
+            self.query_one(ExercisePlace).pane.trouble(problem)
+            return
+        self._lab_problem = False
+        exercise = self.query_one(ExercisePlace)
+        exercise.is_ready = True
+        variables = await self.desk.compute(self._variables)
+        lesson = self.query_one(LessonPane).lesson
+        self.query_one(LessonPlace).environment = variables
+        await self.query_one(TerminalPlace).open(variables, lesson.id if lesson else "")
+        await self._show_mesh()
+        if exercise.exercise_id and not exercise.is_started:
+            await exercise.choose(exercise.exercise_id)
+
+    async def _show_mesh(self) -> None:
+        from meshlab.cluster.mesh import detect_mesh
+
+        mesh = await self.desk.act(lambda session: detect_mesh(session.cluster))
+        self._show_lab("●", "$text-success", mesh.text if mesh else "no mesh yet")
+
+    def _show_lab(self, sign: str, colour: str, text: str) -> None:
+        self.query_one(TopBar).lab = Content.assemble((sign, colour), f" {self.desk.provider.name}: {text}")
+        self.refresh_bindings()
+
+    @on(StageReached)
+    async def _stage_reached(self, event: StageReached) -> None:
+        exercise = self.query_one(ExercisePlace)
+        if exercise.is_working:
+            await exercise.stage(event.text)
+        elif not exercise.is_ready:
+            self._show_lab("…", "$text-warning", event.text)
+
+    # The exercise
+
+    @on(ExercisePlace.Shown)
+    def _shown(self, event: ExercisePlace.Shown) -> None:
+        status, before = event.status, event.before
+        self.query_one(PaneBar).tasks = marks(status)
+        if before is None and status.record is not None:
+            self.query_one(TopBar).since = time.monotonic()
+        if status.error is not None and status.exercise is not None:
+            self._lab_problem = True
+            self._show_lab("✘", "$text-error", "no answer: u brings it up")
+        elif self._lab_problem:
+            self._lab_problem = False
+            self._do(self._show_mesh, "mesh")
+        if before is not None and status.done and not before.done and status.exercise is not None:
+            self.notify(f"{status.exercise.title}: all tasks pass", title="✔ Done", timeout=8)
+        if before is None or _outcomes(before) != _outcomes(status) or before.done != status.done:
+            self._do(self.refresh_outline, "outline")
+
+    @on(ExercisePlace.Moved)
+    def _moved(self) -> None:
+        async def moved() -> None:
+            await self._show_mesh()
+            # The lesson may speak of what was drawn just now.
+            pane, shown = self.query_one(LessonPane), self.query_one(LessonPane).lesson
+            await self.refresh_outline()
+            if shown is not None and self.outline is not None:
+                lesson = await self.desk.read(lambda reading: reading.lesson(shown.id))
+                if lesson != shown:
+                    await pane.show(lesson, {each.id: each for each in self.outline.exercises}, pane.index)
+
+        self._do(moved, "moved")
+
+    def action_start(self) -> None:
+        """Set the exercise up."""
+        self.query_one(ExercisePlace).start()
+        self.action_pane("tasks")
+
+    def action_hint(self) -> None:
+        """Take a hint."""
+        self.query_one(ExercisePlace).hint()
+
+    def action_solve(self) -> None:
+        """Show the solution and apply it."""
+        self.query_one(ExercisePlace).solve()
+
+    def action_reset(self) -> None:
+        """Put the exercise back."""
+        self.query_one(ExercisePlace).reset()
+
+    def action_check(self) -> None:
+        """Look again."""
+        self.query_one(ExercisePlace).nudge("asked for")
+
+    def action_answer(self) -> None:
+        """Go to the line for an answer."""
+        if self.query_one(ExercisePlace).ask_for_answer():
+            self.active = "tasks"
+        else:
+            self.notify("no task here asks for an answer", timeout=3)
+
+    @on(TerminalPlace.Finished)
+    def _command_finished(self) -> None:
+        self.query_one(ExercisePlace).nudge("a command ended")
+
+        async def look_around() -> None:
+            await self._show_mesh()
+            await self.query_one(LessonPlace).observe()
+
+        self._do(look_around, "after-command")
+
+    # Panes
+
+    @on(TerminalPlace.Left)
+    def action_terminal(self) -> None:
+        """Into the terminal, and back."""
+        self.action_pane("terminal" if self.active != "terminal" else self._before_terminal)
+
+    def action_pane(self, pane: str) -> None:
+        """Show a pane and give it the keys."""
+        self.active = pane
+        place: Any = self.query_one(f"#{pane}")
+        # A pane that was hidden until now takes the focus only after the layout knows it.
+        self.call_after_refresh(place.take_focus)
+
+    def watch_active(self, before: str, active: str) -> None:
+        """Move the mark of the active pane."""
+        if active == "terminal" and before != "terminal":
+            self._before_terminal = before
+        for pane, _ in PANES:
+            self.set_class(pane == active, f"-at-{pane}")
+        if self.is_mounted:
+            self.query_one(PaneBar).active = active
+
+    def on_descendant_focus(self) -> None:
+        """The active pane is the one with the focus, however it got it."""
+        for node in self.focused.ancestors_with_self if self.focused else ():
+            if node.id in dict(PANES):
+                self.active = str(node.id)
+
+    @on(PaneBar.Picked)
+    def _picked(self, event: PaneBar.Picked) -> None:
+        self.action_pane(event.pane)
+
+    def action_help(self) -> None:
+        """Help on the focused pane."""
+        nodes: list[Any] = [*(self.focused.ancestors_with_self if self.focused else ()), self]
+        text = next((node.HELP for node in nodes if getattr(node, "HELP", None)), "")
+        keys = [
+            (self.app.get_key_display(entry.binding), entry.binding.tooltip or entry.binding.description)
+            for entry in self.active_bindings.values()
+            if entry.binding.description and entry.enabled
+        ]
+        self.app.push_screen(Help(text, keys))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only keys that do something now."""
+        if not self.is_mounted:
+            return True
+        exercise = self.query_one(ExercisePlace)
+        match action:
+            case "start":
+                return not exercise.is_started and exercise.is_ready and bool(exercise.exercise_id)
+            case "hint" | "check" | "solve" | "reset" | "answer":
+                return exercise.is_started
+            case "bring_up":
+                return self._lab_problem
+        return True
+
+    async def leave(self) -> None:
+        """Stop following the exercise."""
+        await self.query_one(ExercisePlace).leave()
+
+    # Errors
+
+    @on(LessonPlace.Failed)
+    @on(ExercisePlace.Failed)
+    def _failed(self, event: LessonPlace.Failed | ExercisePlace.Failed) -> None:
+        self.show_error(event.error)
+
+    def show_error(self, problem: MeshlabError) -> None:
+        """Say what went wrong and what to do."""
+        hint = f"\n→ {problem.hint}" if problem.hint else ""
+        self.notify(f"{problem.message}{hint}", title=problem.title, severity="error", timeout=10, markup=False)
+        self.refresh_bindings()
+
+    def _do(self, call: Callable[[], Awaitable[None]], group: str) -> None:
+        """Run something of which only the newest counts; an error is drawn and nothing else happens."""
+
+        async def guarded() -> None:
+            try:
+                await call()
+            except Exception as error:
+                self.show_error(explain(error))
+
+        self.run_worker(guarded, group=group, exclusive=True)
+
+
+def _outcomes(status: LiveStatus) -> list[str]:
+    return [entry.verdict.outcome if entry.verdict else "" for entry in status.tasks]

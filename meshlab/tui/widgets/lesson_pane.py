@@ -1,0 +1,180 @@
+"""The lesson: one step at a time, its prose and its blocks in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.message import Message
+from textual.widget import Widget
+from textual.widgets import Markdown, Static
+
+from meshlab.course.blocks import Predict, Quiz
+from meshlab.course.model import Block, Lesson, Step
+from meshlab.course.outline import ExerciseEntry
+from meshlab.tui.segments import segments
+from meshlab.tui.widgets.code_block import ACTIVE_ROLES, CodeBlock, Diagram
+from meshlab.tui.widgets.exercise_card import ExerciseCard
+from meshlab.tui.widgets.predict_card import PredictCard
+from meshlab.tui.widgets.quiz_card import QuizCard
+
+
+class LessonPane(VerticalScroll):
+    """One step of one lesson."""
+
+    HELP = """\
+# The lesson
+
+One step at a time. **n** and **p** turn to the next and the previous step, the arrow keys scroll, **Tab** walks over
+what can be used: blocks of code, predictions, questions, exercises.
+
+**r** runs the next command of this step in the terminal, or saves the next file. Nothing runs by itself.
+"""
+    BINDING_GROUP_TITLE = "Lesson"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n,right", "turn(1)", "Next", tooltip="The next step of the lesson", id="lesson.next"),
+        Binding("p,left", "turn(-1)", "Back", tooltip="The step before", id="lesson.back"),
+        Binding("r", "use_next", "Run", tooltip="Run or save the next block of this step", id="lesson.run"),
+    ]
+    DEFAULT_CSS = """
+    LessonPane {
+        padding: 0 1;
+        Markdown { padding: 0; margin: 0; background: transparent; }
+        #step-title { height: auto; text-style: bold; color: $text-accent; margin: 0 0 1 0; }
+    }
+    """
+
+    @dataclass
+    class Turned(Message):
+        """Another step is shown now."""
+
+        pane: LessonPane
+        lesson: Lesson
+        step: Step
+
+        @property
+        def control(self) -> LessonPane:
+            """The pane."""
+            return self.pane
+
+    @dataclass
+    class Ended(Message):
+        """The reader turned past the last step."""
+
+        pane: LessonPane
+        lesson: Lesson
+
+        @property
+        def control(self) -> LessonPane:
+            """The pane."""
+            return self.pane
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.can_focus = True
+        self.lesson: Lesson | None = None
+        self.index = 0
+        self._entries: Mapping[str, ExerciseEntry] = {}
+        self._used: set[tuple[str, int]] = set()
+
+    @property
+    def step(self) -> Step | None:
+        """The step that is shown."""
+        return self.lesson.steps[self.index] if self.lesson else None
+
+    def compose(self) -> ComposeResult:
+        """A word of welcome until the first lesson is there."""
+        yield Static("opening the course …", id="step-title")
+
+    async def show(self, lesson: Lesson, entries: Mapping[str, ExerciseEntry], index: int = 0) -> None:
+        """Show a step of a lesson.
+
+        Args:
+            lesson: with its variables drawn.
+            entries: the exercises by id, for their cards.
+            index: which step.
+        """
+        self.lesson, self._entries = lesson, entries
+        self.index = min(max(0, index), len(lesson.steps) - 1)
+        step = lesson.steps[self.index]
+        self.border_title = lesson.title
+        self.border_subtitle = f"step {self.index + 1} of {len(lesson.steps)}"
+        widgets: list[Widget] = [Static(step.title, id="step-title")]
+        if self.index == 0 and lesson.intro:
+            widgets.insert(0, Markdown(lesson.intro))
+        widgets += [widget for segment in segments(step) if (widget := self._widget(segment)) is not None]
+        async with self.batch():
+            await self.remove_children()
+            await self.mount_all(widgets)
+        self.scroll_home(animate=False)
+        self.post_message(self.Turned(self, lesson, step))
+
+    async def turn(self, by: int) -> None:
+        """Show the step ``by`` steps further; past the end, say so."""
+        if self.lesson is None:
+            return
+        if self.index + by >= len(self.lesson.steps):
+            self.post_message(self.Ended(self, self.lesson))
+        elif self.index + by >= 0:
+            await self.show(self.lesson, self._entries, self.index + by)
+
+    async def action_turn(self, by: int) -> None:
+        """Turn to another step."""
+        await self.turn(by)
+
+    def action_use_next(self) -> None:
+        """Run or save the first block that was not used yet; the last one again when all were."""
+        blocks = [code for code in self.query(CodeBlock) if code.block.role in ACTIVE_ROLES]
+        if not blocks:
+            self.notify("this step has nothing to run", timeout=3)
+            return
+        code = next((code for code in blocks if not code.done), blocks[-1])
+        code.scroll_visible()
+        code.action_use()
+
+    def mark_used(self, block: Block) -> None:
+        """Show that a block was run or saved."""
+        if self.lesson is not None:
+            self._used.add((self.lesson.id, block.line))
+        for code in self.query(CodeBlock):
+            if code.block is block:
+                code.done = True
+
+    def update_cards(self, entries: Mapping[str, ExerciseEntry]) -> None:
+        """Draw the exercises' present states."""
+        self._entries = entries
+        for card in self.query(ExerciseCard):
+            if card.entry.id in entries:
+                card.show(entries[card.entry.id])
+
+    def predictions(self, before: str) -> list[PredictCard]:
+        """The cards that ask about a block and are not answered yet."""
+        return [card for card in self.query(PredictCard) if card.question.before == before and card.choice is None]
+
+    def was_used(self, block_id: str) -> bool:
+        """Whether a block of the lesson was run in this session."""
+        return self.lesson is not None and any(
+            (self.lesson.id, block.line) in self._used for block in self.lesson.blocks if block.id == block_id
+        )
+
+    def _widget(self, segment: str | Block) -> Widget | None:
+        if isinstance(segment, str):
+            return Markdown(segment)
+        if isinstance(segment.question, Predict):
+            return PredictCard(segment, segment.question)
+        if isinstance(segment.question, Quiz):
+            return QuizCard(segment, segment.question)
+        if segment.role == "exercise":
+            entry = self._entries.get(segment.attributes["id"])
+            return ExerciseCard(entry) if entry else None
+        if segment.role == "diagram":
+            return Diagram(segment)
+        code = CodeBlock(segment)
+        if self.lesson is not None and (self.lesson.id, segment.line) in self._used:
+            code.set_reactive(CodeBlock.done, True)
+            code.add_class("-done")
+        return code

@@ -1,0 +1,232 @@
+"""What a reader does in a lesson: turns steps, runs blocks, saves files, predicts and answers; all of it is recorded.
+
+It stands around the pane that draws the step. A command is typed into the terminal by whoever handles `RunWanted`; what
+a prediction observes is run here, out of sight, so that the answer does not depend on what a terminal looks like.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+
+from meshlab.course.model import Block, Lesson, Step
+from meshlab.errors import MeshlabError
+from meshlab.tui import workfolder
+from meshlab.tui.desk import Desk, explain
+from meshlab.tui.screens.dialogs import Question
+from meshlab.tui.widgets.code_block import CodeBlock
+from meshlab.tui.widgets.lesson_pane import LessonPane
+from meshlab.tui.widgets.predict_card import PredictCard
+from meshlab.tui.widgets.quiz_card import QuizCard
+
+OBSERVE_S = 10.0
+OBSERVE_POLL_S = 0.5
+COMMAND_TIMEOUT_S = 30.0
+
+
+class LessonPlace(Vertical):
+    """The lesson, and the work that is done with it.
+
+    Args:
+        desk: where records are kept.
+    """
+
+    @dataclass
+    class RunWanted(Message):
+        """A command is to be typed into the terminal."""
+
+        place: LessonPlace
+        lesson: Lesson
+        command: str
+
+        @property
+        def control(self) -> LessonPlace:
+            """The place."""
+            return self.place
+
+    @dataclass
+    class Recorded(Message):
+        """Something was added to the record of the lesson."""
+
+        place: LessonPlace
+
+        @property
+        def control(self) -> LessonPlace:
+            """The place."""
+            return self.place
+
+    @dataclass
+    class Failed(Message):
+        """Something went wrong."""
+
+        place: LessonPlace
+        error: MeshlabError
+
+        @property
+        def control(self) -> LessonPlace:
+            """The place."""
+            return self.place
+
+    def __init__(self, desk: Desk, *, id: str, classes: str) -> None:
+        super().__init__(id=id, classes=classes)
+        self._desk = desk
+        self.environment: Mapping[str, str] = {}
+        """The variables of the terminal; empty while there is no cluster."""
+        self._warned: set[tuple[str, str]] = set()
+        self._observed: set[tuple[str, str]] = set()
+
+    def compose(self) -> ComposeResult:
+        """The step."""
+        yield LessonPane()
+
+    @property
+    def pane(self) -> LessonPane:
+        """The step that is drawn."""
+        return self.query_one(LessonPane)
+
+    def take_focus(self) -> None:
+        """Give the keys to the step."""
+        self.pane.focus()
+
+    @on(LessonPane.Turned)
+    def _turned(self, event: LessonPane.Turned) -> None:
+        event.stop()
+        self._do(lambda: self._note(event.lesson, event.step), "turned")
+
+    async def _note(self, lesson: Lesson, step: Step) -> None:
+        await self._desk.read(lambda reading: reading.seen(lesson, step))
+        self.post_message(self.Recorded(self))
+        for card in self.pane.query(PredictCard):
+            block = card.block
+            choice = await self._desk.read(lambda reading, block=block: reading.prediction(lesson, block))  # type: ignore[misc]
+            if choice is not None:
+                card.lock(choice)
+        for quiz in self.pane.query(QuizCard):
+            block = quiz.block
+            result = await self._desk.read(lambda reading, block=block: reading.last_quiz(lesson, block))  # type: ignore[misc]
+            if result is not None:
+                quiz.show(result)
+
+    @on(CodeBlock.Used)
+    def _used(self, event: CodeBlock.Used) -> None:
+        event.stop()
+        lesson = self.pane.lesson
+        if lesson is None:
+            return
+        use = self._save if event.block.role == "file" else self._run
+        self._do(lambda: use(lesson, event.block), "used")
+
+    async def _run(self, lesson: Lesson, block: Block) -> None:
+        cards = self.pane.predictions(block.id)
+        if cards and (lesson.id, block.id) not in self._warned:
+            self._warned.add((lesson.id, block.id))
+            cards[0].focus_choices()
+            self.notify("Predict first: choose, then run it. Running it again skips the prediction.", timeout=6)
+            return
+        if not self.environment:
+            self.notify("the lab is not up yet", severity="warning", timeout=4)
+            return
+        self.post_message(self.RunWanted(self, lesson, block.content))
+        self.pane.mark_used(block)
+        await self._desk.read(lambda reading: reading.ran(lesson, block))
+
+    async def _save(self, lesson: Lesson, block: Block) -> None:
+        file = workfolder.lesson_file(lesson.id, block.attributes["file"], block.content)
+        if file.would_overwrite:
+            question = Question(
+                f"Overwrite {file.path.name}?", f"{file.path} is there already, with other content.", yes="Overwrite"
+            )
+            if not await self.app.push_screen_wait(question):
+                return
+        file.save()
+        self.pane.mark_used(block)
+        self.notify(str(file.path), title="saved", timeout=4)
+
+    @on(PredictCard.Predicted)
+    def _predicted(self, event: PredictCard.Predicted) -> None:
+        event.stop()
+        lesson = self.pane.lesson
+        if lesson is not None:
+            self._do(lambda: self._lock(lesson, event.card, event.choice), "predicted")
+
+    async def _lock(self, lesson: Lesson, card: PredictCard, choice: str) -> None:
+        await self._desk.read(lambda reading: reading.predict(lesson, card.block, choice))
+        card.lock(choice)
+        self.take_focus()
+
+    @on(QuizCard.Answered)
+    def _answered(self, event: QuizCard.Answered) -> None:
+        event.stop()
+        lesson = self.pane.lesson
+        if lesson is not None:
+            self._do(lambda: self._judge(lesson, event.card, event.answer), "answered")
+
+    async def _judge(self, lesson: Lesson, card: QuizCard, answer: str) -> None:
+        try:
+            card.show(await self._desk.read(lambda reading: reading.answer_quiz(lesson, card.block, answer)))
+        except MeshlabError as error:
+            card.show_problem(f"{error.message}: {error.hint}" if error.hint else error.message)
+            return
+        self.post_message(self.Recorded(self))
+
+    async def observe(self) -> None:
+        """After a command: compare each locked prediction whose block was run with what the lab does now."""
+        lesson = self.pane.lesson
+        if lesson is None:
+            return
+        for card in self.pane.query(PredictCard):
+            question = card.question
+            if card.choice is None or question.observe is None or card.is_compared:
+                continue
+            if not self.pane.was_used(question.before):
+                continue
+            command = lesson.block("run", question.observe.run).content
+            deadline = asyncio.get_running_loop().time() + OBSERVE_S
+            while True:
+                output = await _output(command, self.environment, str(workfolder.folder(lesson.id)))
+                block = card.block
+                seen = await self._desk.read(lambda reading, block=block, output=output: reading.observed(lesson, block, output))  # type: ignore[misc]
+                late = asyncio.get_running_loop().time() > deadline
+                if seen is not None and (seen.choice is not None or late):
+                    card.compare(seen)
+                if late or (seen is not None and seen.choice is not None):
+                    break
+                await asyncio.sleep(OBSERVE_POLL_S)
+
+    def _do(self, call: Callable[[], Awaitable[None]], group: str) -> None:
+        async def guarded() -> None:
+            try:
+                await call()
+            except Exception as error:
+                self.post_message(self.Failed(self, explain(error)))
+
+        self.run_worker(guarded, group=group)
+
+
+async def _output(command: str, environment: Mapping[str, str], directory: str) -> str:
+    """What a command prints, run apart from the terminal; empty if it does not end in time."""
+    process = await asyncio.create_subprocess_exec(
+        "sh",
+        "-c",
+        command,
+        cwd=directory,
+        env=os.environ | dict(environment),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        stdout, _ = await asyncio.wait_for(process.communicate(), COMMAND_TIMEOUT_S)
+    except (TimeoutError, asyncio.CancelledError):
+        process.kill()
+        await process.wait()
+        raise
+    return stdout.decode(errors="replace")

@@ -1,0 +1,149 @@
+"""One task: what is asked, how it stands on the ladder, what was found, and the hints taken so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from meshlab.course.model import Task
+from meshlab.grading.live import TaskStatus
+from meshlab.tui.verdict_text import LABEL_WIDTH, WORDS, ladder_line, mark, sentence_lines
+
+ANSWER_PREFIX = "answer."
+"""Checks of this family judge what the learner answers."""
+
+
+class TaskItem(Widget, can_focus=True):
+    """A task that follows its verdict; Enter folds its details away or shows them."""
+
+    DEFAULT_CSS = """
+    TaskItem {
+        height: auto;
+        padding: 0 1;
+        margin-bottom: 1;
+        border-left: outer $surface-lighten-2;
+        &.-pass { border-left: outer $success; }
+        &.-fail { border-left: outer $error; }
+        &.-pending, &.-inconclusive { border-left: outer $warning; }
+        &.-error { border-left: outer $accent; }
+        &:focus { background: $boost; }
+        Static { height: auto; }
+        .task-text { color: $text; }
+        .task-hints { color: $text-accent; display: none; }
+        .task-hints.-some { display: block; margin-top: 1; }
+        .task-detail { display: none; }
+        &.-open .task-detail { display: block; }
+        Input { height: 3; margin-top: 1; border: round $accent; }
+    }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "fold", "Details", tooltip="Show or hide what was found", id="task.fold"),
+    ]
+
+    is_open: reactive[bool] = reactive(True)
+    """Whether the details are shown."""
+
+    @dataclass
+    class Answered(Message):
+        """The learner gave an answer."""
+
+        item: TaskItem
+        task: str
+        value: str
+
+        @property
+        def control(self) -> TaskItem:
+            """The item."""
+            return self.item
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(id=f"task-{task.id}")
+        self._shown: TaskStatus | None = None
+        self.asked = task
+        self.wants_answer = any(call.name.startswith(ANSWER_PREFIX) for call in task.checks)
+
+    def compose(self) -> ComposeResult:
+        """Head, text, verdict, hints, and a line for the answer where one is asked for."""
+        yield Static(self._head(None), classes="task-head")
+        yield Static(Content(self.asked.text.strip()), classes="task-text")
+        if self.wants_answer:
+            yield Input(placeholder="your answer, then enter", id=f"answer-{self.asked.id}")
+        yield Static(classes="task-detail")
+        yield Static(classes="task-hints")
+
+    def on_mount(self) -> None:
+        """Show the details at first."""
+        self.set_class(self.is_open, "-open")
+
+    def show(self, status: TaskStatus) -> None:
+        """Draw a status; what passes folds itself the moment it does."""
+        before, self._shown = self._shown, status
+        verdict = status.verdict
+        outcome = verdict.outcome if verdict else None
+        for name in ("pass", "fail", "pending", "inconclusive", "error"):
+            self.set_class(outcome is not None and outcome.lower() == name, f"-{name}")
+        self.query_one(".task-head", Static).update(self._head(status))
+        self.query_one(".task-detail", Static).update(self._detail(status))
+        changed = before is None or before.verdict is None or before.verdict.outcome != outcome
+        if changed and outcome is not None:
+            self.is_open = outcome != "PASS"
+
+    def show_hints(self, hints: Sequence[str]) -> None:
+        """Show the hints taken so far."""
+        widget = self.query_one(".task-hints", Static)
+        total = len(self.asked.hints)
+        lines = [f"hint {number} of {total}: {text.strip()}" for number, text in enumerate(hints, 1)]
+        widget.update(Content("\n".join(lines)))
+        widget.set_class(bool(lines), "-some")
+
+    def watch_is_open(self, is_open: bool) -> None:
+        """Fold or unfold."""
+        self.set_class(is_open, "-open")
+
+    def action_fold(self) -> None:
+        """Fold or unfold."""
+        self.is_open = not self.is_open
+
+    def on_click(self) -> None:
+        """The same by mouse."""
+        self.action_fold()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Hand the answer in."""
+        event.stop()
+        if event.value.strip():
+            self.post_message(self.Answered(self, self.asked.id, event.value.strip()))
+
+    def _head(self, status: TaskStatus | None) -> Content:
+        verdict = status.verdict if status else None
+        kind = "must stay true" if self.asked.guard else f"{self.asked.points.normalize():f} points"
+        said = WORDS[verdict.outcome] if verdict else "not looked at yet"
+        if status is not None and status.checking:
+            said += " · looking"
+        return Content.assemble(
+            mark(verdict), " ", (self.asked.id, "bold"), (f"  {kind} · {said}", "$text-muted")
+        )
+
+    def _detail(self, status: TaskStatus) -> Content:
+        verdict = status.verdict
+        if verdict is None:
+            return Content("")
+        parts: list[Content | str] = [ladder_line(verdict)]
+        if verdict.outcome == "PENDING" and status.pending_s is not None:
+            left = max(0, self.asked.within_s - status.pending_s)
+            parts += ["\n", Content.styled(f"waiting for: {verdict.wanted or verdict.why}; {left:.0f} s left",
+                                           "$text-warning")]
+        for label, text in sentence_lines(verdict):
+            parts += ["\n", Content.styled(f"{label:<{LABEL_WIDTH}} ", "$text-muted"), Content(text)]
+        if status.guarded and verdict.outcome == "PASS":
+            parts += ["\n", Content.styled("earns nothing while a task that must stay true fails", "$text-warning")]
+        return Content.assemble(*parts)
