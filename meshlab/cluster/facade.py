@@ -2,13 +2,20 @@
 
 It wraps the official client's connection (TLS, tokens, exec plugins of a kubeconfig) and speaks plain JSON objects.
 Nothing here asks whether the cluster is the embedded one.
+
+**Threads.** One `Cluster` may be used by many threads at once: each request takes a connection of its own from a pool
+that locks, credentials are renewed under a lock, ``exec`` and port-forwarding open their own, and a watch holds its
+connection until it ends. An iterator of `Cluster.watch` belongs to the thread that reads it; only its `Stop` may be set
+from elsewhere.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +26,11 @@ import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
 from kubernetes.client.rest import ApiException
+from kubernetes.stream import portforward as kubernetes_portforward
 from kubernetes.stream import stream as kubernetes_stream
 
+from meshlab.cluster import watch as watching
+from meshlab.cluster.watch import Stop, WatchEvent
 from meshlab.errors import ClusterUnreachable, LabError
 
 Obj = dict[str, Any]
@@ -88,6 +98,11 @@ class Cluster:
         self._client.configuration.retries = urllib3.Retry(total=False)
         self._client.rest_client = type(self._client.rest_client)(self._client.configuration)
         self._resources: dict[str, tuple[str, bool]] = {}
+        self._credentials = threading.Lock()
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self._client.rest_client.pool_manager.clear()
 
     @property
     def server(self) -> str:
@@ -119,28 +134,109 @@ class Cluster:
             NotFoundError: 404.
             RefusedError: any other refusal.
         """
-        headers = {"Accept": "application/json", "Content-Type": content_type}
-        queries: list[tuple[str, str]] = list((params or {}).items())
-        self._client.update_params_for_auth(headers, queries, ["BearerToken"], path, method, body)
-        url = self.server.rstrip("/") + path + (f"?{urlencode(queries)}" if queries else "")
-        try:
-            response = self._client.rest_client.pool_manager.request(
-                method,
-                url,
-                body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                timeout=timeout_s,
-                retries=False,
-            )
-        except _CONNECTION_ERRORS as error:
-            raise ClusterUnreachable(
-                f"{self.server} does not answer: {_innermost(error)}",
-                hint="is the cluster up? for the embedded lab: meshlab status",
-            ) from error
+        response = self._send(method, path, params, body, content_type, urllib3.Timeout(timeout_s))
         text = response.data.decode(errors="replace")
         if response.status >= 400:
             raise _refusal(response.status, text)
         return json.loads(text) if "json" in response.headers.get("Content-Type", "") else text
+
+    def service_get(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str = "/",
+        query: Mapping[str, str] | None = None,
+        *,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> tuple[int, str]:
+        """GET from a Service through the API server's proxy, as ``kubectl get --raw`` would.
+
+        Args:
+            namespace: the Service's.
+            service: its name, with the scheme before it if that is not HTTP: ``https:kiali``.
+            port: number or name of the Service's port.
+            path: what to ask the Service for.
+            query: its query.
+            timeout_s: for the whole answer.
+
+        Returns:
+            HTTP status and body: the Service's own, or the API server's if it does not reach the Service (404 if
+            there is none, 503 if no endpoint is ready).
+
+        Raises:
+            ClusterUnreachable: no answer, of either.
+        """
+        proxy = f"/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy/{path.lstrip('/')}"
+        response = self._send("GET", proxy, query, timeout=urllib3.Timeout(timeout_s), accept="*/*")
+        return response.status, response.data.decode(errors="replace")
+
+    def pod_get(
+        self, namespace: str, pod: str, port: int, path: str = "/", *, host: str = "localhost", timeout_s: float = 10
+    ) -> tuple[int, str]:
+        """GET from a port of a pod through a port-forward: past sidecar and policies, as ``kubectl port-forward`` is.
+
+        Raises:
+            LabError: the pod does not exist, or nothing answers at that port.
+            ClusterUnreachable: the cluster does not answer.
+        """
+        try:
+            forward = kubernetes_portforward(
+                self._core_api().connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
+            )
+        except ApiException as error:
+            raise LabError(f"cannot forward port {port} of {namespace}/{pod}: {_api_message(error)}") from error
+        except _CONNECTION_ERRORS as error:
+            raise ClusterUnreachable(f"{self.server} does not answer: {_innermost(error)}") from error
+        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        connection.sock = forward.socket(port)
+        connection.sock.settimeout(timeout_s)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (http.client.HTTPException, OSError) as error:
+            said = forward.error(port) or error
+            raise LabError(f"port {port} of {namespace}/{pod} gives no answer: {said}") from error
+        finally:
+            connection.close()
+
+    def watch(
+        self, resource: str, namespace: str | None = None, *, resource_version: str | None = None, stop: Stop
+    ) -> Iterator[WatchEvent]:
+        """What happens to the objects of a kind: first those that exist, then every change.
+
+        It ends only when ``stop`` is set, and then at once. It outlives a cluster that goes away and comes back, an
+        expired history, and a kind that the cluster does not know yet (see `WatchEvent` for what it tells of these).
+
+        Args:
+            resource: as for `get`.
+            namespace: watch there only.
+            resource_version: begin after this version, without listing.
+            stop: ends the watch, from any thread.
+        """
+        return watching.watch(self, resource, namespace, resource_version, stop)
+
+    def open_stream(
+        self, path: str, params: Mapping[str, str], headers_timeout_s: float, silence_timeout_s: float
+    ) -> urllib3.BaseHTTPResponse:
+        """A GET whose answer is read as it comes, on a connection of its own; the caller closes it.
+
+        Raises:
+            ClusterUnreachable: no answer begins within ``headers_timeout_s``.
+            NotFoundError: 404.
+            RefusedError: any other refusal.
+        """
+        timeout = urllib3.Timeout(connect=headers_timeout_s, read=headers_timeout_s)
+        response = self._send("GET", path, params, timeout=timeout, preload=False)
+        if response.status >= 400:
+            refusal = _refusal(response.status, response.data.decode(errors="replace"))
+            response.close()
+            raise refusal
+        socket = getattr(response.connection, "sock", None)
+        if socket is not None:
+            socket.settimeout(silence_timeout_s)
+        return response
 
     def get(self, resource: str, name: str, namespace: str | None = None) -> Obj:
         """One object; ``resource`` is ``pods`` or ``virtualservices.networking.istio.io``.
@@ -148,7 +244,7 @@ class Cluster:
         Raises:
             NotFoundError: it, or its kind, does not exist.
         """
-        answer: Obj = self.request("GET", f"{self._path(resource, namespace)}/{name}")
+        answer: Obj = self.request("GET", f"{self.path_of(resource, namespace)}/{name}")
         return answer
 
     def find(self, resource: str, name: str, namespace: str | None = None) -> Obj | None:
@@ -161,7 +257,7 @@ class Cluster:
     def list_objects(self, resource: str, namespace: str | None = None, *, label_selector: str = "") -> list[Obj]:
         """The objects of a kind, in one namespace or in all; empty if the cluster does not know the kind."""
         try:
-            path = self._path(resource, namespace)
+            path = self.path_of(resource, namespace)
         except NotFoundError:
             return []
         params = {"labelSelector": label_selector} if label_selector else None
@@ -171,13 +267,13 @@ class Cluster:
 
     def create(self, resource: str, obj: Obj, namespace: str | None = None) -> Obj:
         """Create an object."""
-        answer: Obj = self.request("POST", self._path(resource, namespace), body=obj)
+        answer: Obj = self.request("POST", self.path_of(resource, namespace), body=obj)
         return answer
 
     def replace(self, resource: str, obj: Obj) -> Obj:
         """Write an object whole (PUT)."""
         metadata = obj["metadata"]
-        path = f"{self._path(resource, metadata.get('namespace'))}/{metadata['name']}"
+        path = f"{self.path_of(resource, metadata.get('namespace'))}/{metadata['name']}"
         answer: Obj = self.request("PUT", path, body=obj)
         return answer
 
@@ -185,7 +281,7 @@ class Cluster:
         """Merge-patch an object."""
         answer: Obj = self.request(
             "PATCH",
-            f"{self._path(resource, namespace)}/{name}",
+            f"{self.path_of(resource, namespace)}/{name}",
             body=patch,
             content_type="application/merge-patch+json",
         )
@@ -197,7 +293,7 @@ class Cluster:
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s
         try:
-            self.request("DELETE", f"{self._path(resource, namespace)}/{name}", body=options)
+            self.request("DELETE", f"{self.path_of(resource, namespace)}/{name}", body=options)
         except NotFoundError:
             return False
         return True
@@ -238,7 +334,7 @@ class Cluster:
             LabError: the container does not exist, or the command took longer than ``timeout_s``.
             ClusterUnreachable: the cluster does not answer.
         """
-        api = kubernetes_client.CoreV1Api(kubernetes_config.new_client_from_config(str(self.kubeconfig), self.context))
+        api = self._core_api()
         try:
             socket = kubernetes_stream(
                 api.connect_get_namespaced_pod_exec,
@@ -272,10 +368,57 @@ class Cluster:
         code = socket.returncode
         return ExecResult("".join(stdout), "".join(stderr), -1 if code is None else int(code))
 
-    def _path(self, resource: str, namespace: str | None) -> str:
+    def path_of(self, resource: str, namespace: str | None) -> str:
+        """The path under which a kind's objects are listed.
+
+        Raises:
+            NotFoundError: the cluster does not know the kind (now; the next call asks again).
+        """
         base, namespaced = self._locate(resource)
         plural = resource.partition(".")[0]
         return f"{base}/namespaces/{namespace}/{plural}" if namespaced and namespace else f"{base}/{plural}"
+
+    def forget(self, resource: str) -> None:
+        """Ask discovery again for a kind whose path was not found: its definition is gone, or served otherwise."""
+        self._resources.pop(resource, None)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout: urllib3.Timeout | None = None,
+        *,
+        accept: str = "application/json",
+        preload: bool = True,
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"Accept": accept, "Content-Type": content_type}
+        queries: list[tuple[str, str]] = list((params or {}).items())
+        with self._credentials:
+            self._client.update_params_for_auth(headers, queries, ["BearerToken"], path, method, body)
+        url = self.server.rstrip("/") + path + (f"?{urlencode(queries)}" if queries else "")
+        try:
+            response: urllib3.BaseHTTPResponse = self._client.rest_client.pool_manager.request(
+                method,
+                url,
+                body=None if body is None else json.dumps(body).encode(),
+                headers=headers,
+                timeout=timeout,
+                retries=False,
+                preload_content=preload,
+            )
+        except _CONNECTION_ERRORS as error:
+            raise ClusterUnreachable(
+                f"{self.server} does not answer: {_innermost(error)}",
+                hint="is the cluster up? for the embedded lab: meshlab status",
+            ) from error
+        return response
+
+    def _core_api(self) -> Any:
+        """An API object of its own: the client's websocket calls change the one that they are made with."""
+        return kubernetes_client.CoreV1Api(kubernetes_config.new_client_from_config(str(self.kubeconfig), self.context))
 
     def _locate(self, resource: str) -> tuple[str, bool]:
         """Base path of ``plural[.version][.group]``, and whether it is namespaced; from discovery, remembered."""
