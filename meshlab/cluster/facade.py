@@ -13,49 +13,34 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import urllib3
-import yaml
-from kubernetes import client as kubernetes_client
-from kubernetes import config as kubernetes_config
 from kubernetes.client.rest import ApiException
 from kubernetes.stream import portforward as kubernetes_portforward
 from kubernetes.stream import stream as kubernetes_stream
 
 from meshlab.cluster import watch as watching
+from meshlab.cluster.connection import (
+    CONNECTION_ERRORS,
+    Connection,
+    NotFoundError,
+    RefusedError,
+    innermost,
+    refusal_of,
+)
 from meshlab.cluster.watch import Stop, WatchEvent
 from meshlab.errors import ClusterUnreachable, LabError
+
+__all__ = ["Cluster", "ExecResult", "NotFoundError", "Obj", "RefusedError", "Stop", "WatchEvent"]
 
 Obj = dict[str, Any]
 
 REQUEST_TIMEOUT_S = 20.0
-POLL_S = 0.05
-
-_CONNECTION_ERRORS = (urllib3.exceptions.HTTPError, OSError)
-
-
-class NotFoundError(LabError):
-    """The object does not exist."""
-
-    title = "Not found"
-
-
-class RefusedError(LabError):
-    """The API server refused; ``code`` and ``reason`` are its own."""
-
-    title = "The cluster refused"
-
-    def __init__(self, message: str, code: int, reason: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,33 +66,17 @@ class Cluster:
     def __init__(self, kubeconfig: Path, context: str | None = None) -> None:
         self.kubeconfig = kubeconfig
         self.context = context
-        try:
-            self._client = kubernetes_config.new_client_from_config(config_file=str(kubeconfig), context=context)
-        except (
-            kubernetes_config.ConfigException,
-            OSError,
-            yaml.YAMLError,
-            TypeError,
-            ValueError,
-            AttributeError,
-        ) as error:
-            raise ClusterUnreachable(
-                f"{kubeconfig} cannot be used: {error}", hint="name a kubeconfig with --kubeconfig FILE"
-            ) from error
-        # Retrying behind our back would hide a dead cluster for seconds.
-        self._client.configuration.retries = urllib3.Retry(total=False)
-        self._client.rest_client = type(self._client.rest_client)(self._client.configuration)
+        self._connection = Connection(kubeconfig, context)
         self._resources: dict[str, tuple[str, bool]] = {}
-        self._credentials = threading.Lock()
 
     def close(self) -> None:
         """Close the connections that are idle."""
-        self._client.rest_client.pool_manager.clear()
+        self._connection.close()
 
     @property
     def server(self) -> str:
         """The API server's URL."""
-        return str(self._client.configuration.host)
+        return self._connection.server
 
     def version(self) -> str:
         """``v1.37.1``: also the cheapest proof that the cluster answers.
@@ -134,10 +103,10 @@ class Cluster:
             NotFoundError: 404.
             RefusedError: any other refusal.
         """
-        response = self._send(method, path, params, body, content_type, urllib3.Timeout(timeout_s))
+        response = self._connection.send(method, path, params, body, content_type, urllib3.Timeout(timeout_s))
         text = response.data.decode(errors="replace")
         if response.status >= 400:
-            raise _refusal(response.status, text)
+            raise refusal_of(response.status, text)
         return json.loads(text) if "json" in response.headers.get("Content-Type", "") else text
 
     def service_get(
@@ -168,7 +137,7 @@ class Cluster:
             ClusterUnreachable: no answer, of either.
         """
         proxy = f"/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy/{path.lstrip('/')}"
-        response = self._send("GET", proxy, query, timeout=urllib3.Timeout(timeout_s), accept="*/*")
+        response = self._connection.send("GET", proxy, query, timeout=urllib3.Timeout(timeout_s), accept="*/*")
         return response.status, response.data.decode(errors="replace")
 
     def pod_get(
@@ -182,12 +151,12 @@ class Cluster:
         """
         try:
             forward = kubernetes_portforward(
-                self._core_api().connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
+                self._connection.core_api().connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
             )
         except ApiException as error:
             raise LabError(f"cannot forward port {port} of {namespace}/{pod}: {_api_message(error)}") from error
-        except _CONNECTION_ERRORS as error:
-            raise ClusterUnreachable(f"{self.server} does not answer: {_innermost(error)}") from error
+        except CONNECTION_ERRORS as error:
+            raise ClusterUnreachable(f"{self.server} does not answer: {innermost(error)}") from error
         connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         connection.sock = forward.socket(port)
         connection.sock.settimeout(timeout_s)
@@ -215,28 +184,7 @@ class Cluster:
             resource_version: begin after this version, without listing.
             stop: ends the watch, from any thread.
         """
-        return watching.watch(self, resource, namespace, resource_version, stop)
-
-    def open_stream(
-        self, path: str, params: Mapping[str, str], headers_timeout_s: float, silence_timeout_s: float
-    ) -> urllib3.BaseHTTPResponse:
-        """A GET whose answer is read as it comes, on a connection of its own; the caller closes it.
-
-        Raises:
-            ClusterUnreachable: no answer begins within ``headers_timeout_s``.
-            NotFoundError: 404.
-            RefusedError: any other refusal.
-        """
-        timeout = urllib3.Timeout(connect=headers_timeout_s, read=headers_timeout_s)
-        response = self._send("GET", path, params, timeout=timeout, preload=False)
-        if response.status >= 400:
-            refusal = _refusal(response.status, response.data.decode(errors="replace"))
-            response.close()
-            raise refusal
-        socket = getattr(response.connection, "sock", None)
-        if socket is not None:
-            socket.settimeout(silence_timeout_s)
-        return response
+        return watching.watch(self, self._connection, resource, namespace, resource_version, stop)
 
     def get(self, resource: str, name: str, namespace: str | None = None) -> Obj:
         """One object; ``resource`` is ``pods`` or ``virtualservices.networking.istio.io``.
@@ -334,7 +282,7 @@ class Cluster:
             LabError: the container does not exist, or the command took longer than ``timeout_s``.
             ClusterUnreachable: the cluster does not answer.
         """
-        api = self._core_api()
+        api = self._connection.core_api()
         try:
             socket = kubernetes_stream(
                 api.connect_get_namespaced_pod_exec,
@@ -352,8 +300,8 @@ class Cluster:
             raise LabError(
                 f"cannot run {command[0]} in {namespace}/{pod}, container {container}: {_api_message(error)}"
             ) from error
-        except _CONNECTION_ERRORS as error:
-            raise ClusterUnreachable(f"{self.server} does not answer: {_innermost(error)}") from error
+        except CONNECTION_ERRORS as error:
+            raise ClusterUnreachable(f"{self.server} does not answer: {innermost(error)}") from error
         stdout, stderr = [], []
         deadline = time.monotonic() + timeout_s
         while socket.is_open():
@@ -381,44 +329,6 @@ class Cluster:
     def forget(self, resource: str) -> None:
         """Ask discovery again for a kind whose path was not found: its definition is gone, or served otherwise."""
         self._resources.pop(resource, None)
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        body: Any = None,
-        content_type: str = "application/json",
-        timeout: urllib3.Timeout | None = None,
-        *,
-        accept: str = "application/json",
-        preload: bool = True,
-    ) -> urllib3.BaseHTTPResponse:
-        headers = {"Accept": accept, "Content-Type": content_type}
-        queries: list[tuple[str, str]] = list((params or {}).items())
-        with self._credentials:
-            self._client.update_params_for_auth(headers, queries, ["BearerToken"], path, method, body)
-        url = self.server.rstrip("/") + path + (f"?{urlencode(queries)}" if queries else "")
-        try:
-            response: urllib3.BaseHTTPResponse = self._client.rest_client.pool_manager.request(
-                method,
-                url,
-                body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                timeout=timeout,
-                retries=False,
-                preload_content=preload,
-            )
-        except _CONNECTION_ERRORS as error:
-            raise ClusterUnreachable(
-                f"{self.server} does not answer: {_innermost(error)}",
-                hint="is the cluster up? for the embedded lab: meshlab status",
-            ) from error
-        return response
-
-    def _core_api(self) -> Any:
-        """An API object of its own: the client's websocket calls change the one that they are made with."""
-        return kubernetes_client.CoreV1Api(kubernetes_config.new_client_from_config(str(self.kubeconfig), self.context))
 
     def _locate(self, resource: str) -> tuple[str, bool]:
         """Base path of ``plural[.version][.group]``, and whether it is namespaced; from discovery, remembered."""
@@ -452,28 +362,9 @@ class Cluster:
         return entries
 
 
-def _refusal(code: int, text: str) -> LabError:
-    try:
-        status = json.loads(text)
-        message, reason = status.get("message") or text, status.get("reason") or ""
-    except (ValueError, AttributeError):
-        message, reason = text.strip() or f"HTTP {code}", ""
-    if code == 404:
-        return NotFoundError(message)
-    if code == 401:
-        return ClusterUnreachable(f"the cluster does not accept the credentials: {message}")
-    return RefusedError(message, code, reason)
-
-
 def _api_message(error: ApiException) -> str:
     text = str(error.body or error.reason or error)
     try:
         return str(json.loads(text)["message"])
     except (ValueError, KeyError, TypeError):
         return text.strip()
-
-
-def _innermost(error: BaseException) -> str:
-    while (cause := error.__cause__ or getattr(error, "reason", None)) is not None and isinstance(cause, BaseException):
-        error = cause
-    return str(error) or type(error).__name__

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import urllib3
 
+from meshlab.cluster.connection import Connection, NotFoundError, RefusedError
 from meshlab.errors import ClusterUnreachable, LabError
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class WatchEvent:
 
     Attributes:
         type: ``ADDED``, ``MODIFIED`` or ``DELETED`` as the API has them. ``SYNCED`` after each list: everything that
-            existed has been told. ``LOST`` once when the cluster stops answering; ``SYNCED`` follows when it is back.
+            exists has been told (nothing, of a kind that the cluster does not know). ``LOST`` once when the cluster
+            stops answering; ``SYNCED`` follows when it is back.
         object: the object; of one that was deleted while nobody watched, only its metadata. Empty for the last two.
     """
 
@@ -83,12 +85,17 @@ class Stop(threading.Event):
 
 
 def watch(
-    cluster: Cluster, resource: str, namespace: str | None, resource_version: str | None, stop: Stop
+    cluster: Cluster,
+    connection: Connection,
+    resource: str,
+    namespace: str | None,
+    resource_version: str | None,
+    stop: Stop,
 ) -> Iterator[WatchEvent]:
     """See `Cluster.watch`."""
     known: dict[tuple[str, str], Obj] = {}
     version = resource_version
-    lost = False
+    told, lost, refused = False, False, False
     retry_s = FIRST_RETRY_S
     while not stop.is_set():
         try:
@@ -96,16 +103,20 @@ def watch(
                 listed, version = _list(cluster, resource, namespace)
                 yield from _differences(known, listed)
                 yield WatchEvent("SYNCED", {})
-                lost = False
-            for kind, obj in _stream(cluster, resource, namespace, version, stop):
+                told, lost, refused = True, False, False
+            for kind, obj in _stream(cluster, connection, resource, namespace, version, stop):
                 version, retry_s = obj["metadata"]["resourceVersion"], FIRST_RETRY_S
                 if kind != "BOOKMARK":
                     _remember(known, kind, obj)
                     yield WatchEvent(kind, obj)
+            # The server ends each watch after some minutes; one that it ended at once must not become a storm.
+            stop.wait(FIRST_RETRY_S)
         except _UnknownKind:
             # Its definition may come at any time, for instance with a mesh that is being installed.
             yield from _differences(known, [])
-            version = None
+            if not told:
+                yield WatchEvent("SYNCED", {})
+            told, version = True, None
             stop.wait(UNKNOWN_KIND_POLL_S)
         except _Expired:
             version = None
@@ -118,8 +129,9 @@ def watch(
             stop.wait(retry_s * random.uniform(0.8, 1.2))
             retry_s = min(retry_s * 2, LAST_RETRY_S)
         except LabError as error:
-            logger.warning("watch of %s refused: %s", resource, error.message)
-            version = None
+            if not refused:
+                logger.warning("watch of %s refused: %s", resource, error.message)
+            refused, version = True, None
             stop.wait(REFUSED_RETRY_S)
 
 
@@ -132,8 +144,6 @@ class _UnknownKind(Exception):
 
 
 def _list(cluster: Cluster, resource: str, namespace: str | None) -> tuple[list[Obj], str]:
-    from meshlab.cluster.facade import NotFoundError
-
     try:
         answer = cluster.request("GET", cluster.path_of(resource, namespace), timeout_s=HEADERS_TIMEOUT_S)
     except NotFoundError as error:
@@ -145,14 +155,17 @@ def _list(cluster: Cluster, resource: str, namespace: str | None) -> tuple[list[
 
 
 def _stream(
-    cluster: Cluster, resource: str, namespace: str | None, version: str, stop: Stop
+    cluster: Cluster,
+    connection: Connection,
+    resource: str,
+    namespace: str | None,
+    version: str,
+    stop: Stop,
 ) -> Iterator[tuple[Any, Obj]]:
     """(type, object) of every event of one watch request, until the server ends it."""
-    from meshlab.cluster.facade import NotFoundError, RefusedError
-
     params = {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": version}
     try:
-        response = cluster.open_stream(
+        response = connection.open_stream(
             cluster.path_of(resource, namespace), params, HEADERS_TIMEOUT_S, SILENCE_TIMEOUT_S
         )
     except NotFoundError as error:

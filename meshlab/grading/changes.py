@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -49,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A significant change; ``name`` is empty if it is not about one object (a list after a gap)."""
+    """A significant change; ``name`` is empty if it is not about one object (a first list that came late)."""
 
     resource: str
     namespace: str
@@ -147,10 +148,11 @@ class ChangeWatch:
         for synced in self._synced.values():
             synced.set()
 
-    def settle(self, each_s: float) -> None:
-        """Wait until everything that exists has been listed, at most so long for each; from now on, changes count."""
+    def settle(self, timeout_s: float) -> None:
+        """Wait until everything that exists has been listed; what is listed later counts as a change."""
+        deadline = time.monotonic() + timeout_s
         for synced in self._synced.values():
-            synced.wait(each_s)
+            synced.wait(max(0.0, deadline - time.monotonic()))
         self._settled.set()
 
     def _follow(self, target: Target) -> None:
@@ -166,7 +168,7 @@ class ChangeWatch:
             self._on_lost()
             return
         if event.type == "SYNCED":
-            late = self._settled.is_set()
+            late = self._settled.is_set() and not self._synced[target].is_set()
             self._synced[target].set()
             if late:
                 self._on_change(Change(target.resource, target.namespace or "", ""))

@@ -8,6 +8,7 @@ anew. Everything that a screen needs is in each `LiveStatus`.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -98,6 +99,12 @@ class Board:
         """Verdicts and codes of the last run that was written down; None if none ever was."""
         self.tracks = [Track(task, now) for task in exercise.tasks]
         self.done = False
+
+    @property
+    def live(self) -> list[Track]:
+        """The tasks that are looked at again: what an exercise about a process has shown once, stays shown."""
+        sticky = self.exercise.judge == "process"
+        return [track for track in self.tracks if not (sticky and _passes(track))]
 
     @property
     def result(self) -> ExerciseResult:
@@ -219,14 +226,14 @@ class LiveCheck:
             try:
                 exercise, record = session.resume(self._exercise_id)
             except UsageError as error:
-                self._answered = True
-                self._board = None
+                self._answered, self._board = True, None
                 self._fail(error)
                 self._mailbox.take(self._clock() + NOT_STARTED_POLL_S)
                 continue
             if self._board is None or self._board.record != record:
                 self._board = Board(exercise, record, session.last_recorded(record), self._clock())
-            self._answered = True
+            if isinstance(self._error, UsageError):
+                self._error = None
             with ChangeWatch(
                 session.cluster, targets_of(exercise, session.registry), self._take_change, self._take_loss
             ) as watch:
@@ -239,27 +246,23 @@ class LiveCheck:
 
     def _judge(self, session: Session, board: Board) -> None:
         """Look again and again, until the attempt changes or this is stopped."""
-        tracks: Sequence[Track] = board.tracks
+        tracks: Sequence[Track] = board.live
         while not self._mailbox.closed:
             moved = self._look(session, board, tracks)
-            everything = len(tracks) == len(board.tracks)
-            if moved and not everything:
+            if moved and len(tracks) < len(board.live):
                 # What traffic has decided for one task may be news for the others; and done is what holds in one run.
-                tracks = board.tracks
+                tracks = board.live
                 continue
-            due = min(track.due(self._idle_look_s) for track in board.tracks)
-            mail = self._mailbox.take(due)
+            mail = self._mailbox.take(min((track.due(self._idle_look_s) for track in board.live), default=math.inf))
             if mail.reload:
                 return
-            if mail.changed:
+            if mail:
                 for track in board.tracks:
-                    track.disturb()
+                    track.disturb(changed=mail.changed)
+            now = self._clock()
+            due = [track for track in board.live if track.due(self._idle_look_s) <= now]
             # First what is still to do: that is what somebody waits for.
-            tracks = sorted(board.tracks, key=_passes) if mail or board.done else self._due(board)
-
-    def _due(self, board: Board) -> list[Track]:
-        now = self._clock()
-        return [track for track in board.tracks if track.due(self._idle_look_s) <= now]
+            tracks = sorted(board.live, key=_passes) if mail or board.done else due
 
     def _look(self, session: Session, board: Board, tracks: Sequence[Track]) -> bool:
         """Look once at some tasks, one after the other; returns whether a verdict changed.
@@ -268,8 +271,9 @@ class LiveCheck:
             LabError: the lab failed; the verdicts stay as they are.
         """
         moved = False
+        everything = len(tracks) == len(board.live)
         context = CheckContext(session.cluster, board.exercise, lacking=session.lacking, overtaken=self._is_overtaken)
-        self._looking, self._error = True, None
+        self._looking = True
         try:
             for track in tracks:
                 track.checking = True
@@ -279,10 +283,11 @@ class LiveCheck:
                 finally:
                     track.checking = False
                 _raise_if_lab_failed(result)
+                self._answered, self._error = True, None
                 moved |= track.take(result, self._clock(), lambda verdict, s: overdue(verdict, s, session.cluster))
                 self._looking = track is not tracks[-1]
                 if not self._looking:
-                    self._conclude(session, board, everything=len(tracks) == len(board.tracks))
+                    self._conclude(session, board, everything=everything)
                 self._publish()
             self._overtaken = 0
         except Overtaken:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -73,6 +74,6 @@ class Mailbox:
                 ripe = min(self._last + QUIET_S, self._first + PATIENCE_S) if self._mail else until
                 if ripe <= now:
                     break
-                self._condition.wait(ripe - now)
+                self._condition.wait(None if ripe == math.inf else ripe - now)
             taken, self._mail = self._mail, Mail()
             return taken

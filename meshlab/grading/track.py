@@ -70,9 +70,11 @@ class Track:
         self._repeats, self.changed_at = 0, now
         return True
 
-    def disturb(self) -> None:
-        """Something changed: what is pending may take its time anew, and looks follow closely again."""
-        self.pending_since, self._repeats = None, 0
+    def disturb(self, *, changed: bool) -> None:
+        """Follow closely again; if something changed, what is pending may take its time anew."""
+        self._repeats = 0
+        if changed:
+            self.pending_since = None
 
     def due(self, idle_look_s: float) -> float:
         """When to look again if nothing asks for it before."""
