@@ -14,6 +14,13 @@ from meshlab.grading.evidence import MAX_SAMPLES
 
 REQUEST_TIMEOUT_S = 10
 BATCH = 400
+ROUTING = (
+    "services",
+    "virtualservices.networking.istio.io",
+    "destinationrules.networking.istio.io",
+    "httproutes.gateway.networking.k8s.io",
+)
+"""The kinds of object that decide where a request goes, to be watched."""
 _MARK = "meshlab-status="
 _REPLY = re.compile(rf"(.*?)\n?{_MARK}(\d+) (\d+)\n", re.S)
 
@@ -102,6 +109,7 @@ def send(context: CheckContext, namespace: str, pod: str, url: str, requests: in
     """Send requests one after the other over one connection; several processes if there are many."""
     replies = Replies()
     while replies.total < requests:
+        context.stop_if_overtaken()
         _send_batch(context, namespace, pod, container, url, min(BATCH, requests - replies.total), replies)
     return replies
 

@@ -32,7 +32,13 @@ def judge_all_succeed(evidence: Evidence, params: Mapping[str, Any]) -> Verdict 
     )
 
 
-@check("http.all_succeed", judge=judge_all_succeed, required=("from", "url"), optional=("requests",))
+@check(
+    "http.all_succeed",
+    judge=judge_all_succeed,
+    required=("from", "url"),
+    optional=("requests",),
+    watches=clients.ROUTING,
+)
 def collect_all_succeed(context: CheckContext, params: Mapping[str, Any], _so_far: Evidence | None) -> Evidence:
     """Send ``requests`` requests from the client."""
     return _collect(context, params, int(params.get("requests", DEFAULT_REQUESTS)))
@@ -58,7 +64,7 @@ def judge_status(evidence: Evidence, params: Mapping[str, Any]) -> Verdict | Nee
     )
 
 
-@check("http.status", judge=judge_status, required=("from", "url", "want"))
+@check("http.status", judge=judge_status, required=("from", "url", "want"), watches=clients.ROUTING)
 def collect_status(context: CheckContext, params: Mapping[str, Any], _so_far: Evidence | None) -> Evidence:
     """Send one request from the client."""
     return _collect(context, params, 1)

@@ -42,7 +42,14 @@ def judge_split(evidence: Evidence, params: Mapping[str, Any]) -> Verdict | Need
     return _judge_observed(evidence, params)
 
 
-@check("traffic.split", version=1, judge=judge_split, required=("from", "url", "by", "weights"), optional=("zone",))
+@check(
+    "traffic.split",
+    version=1,
+    judge=judge_split,
+    required=("from", "url", "by", "weights"),
+    optional=("zone",),
+    watches=clients.ROUTING,
+)
 def collect_split(context: CheckContext, params: Mapping[str, Any], so_far: Evidence | None) -> Evidence:
     """Read objects and the client's proxy, then send traffic: a little if the proxy is not right yet, else enough."""
     try:

@@ -43,7 +43,9 @@ def register(commands: Commands, common: argparse.ArgumentParser) -> None:
 
     check = add("check", "judge an exercise by what the mesh really does", run_check, output=("text", "json", "junit"))
     check.add_argument("exercise", metavar="EXERCISE[/TASK]")
-    check.add_argument("--wait", type=_seconds, metavar="SECONDS", help="look again until all passes or time is over")
+    looks = check.add_mutually_exclusive_group()
+    looks.add_argument("--wait", type=_seconds, metavar="SECONDS", help="look again until all passes or time is over")
+    looks.add_argument("--watch", action="store_true", help="print each change of a verdict, until all passes")
 
     hint = add("hint", "the next hint", run_hint)
     hint.add_argument("exercise", metavar="EXERCISE[/TASK]")
@@ -167,6 +169,8 @@ def run_check(arguments: argparse.Namespace) -> int:
     from meshlab.grading import reports
 
     exercise_id, _, task = arguments.exercise.partition("/")
+    if arguments.watch:
+        return _watch(arguments, exercise_id, task)
     session = _session(arguments)
     text = arguments.output == "text"
     result, record = session.check(
@@ -184,6 +188,30 @@ def run_check(arguments: argparse.Namespace) -> int:
     else:
         _print_score(result, report)
     return reports.exit_code([result])
+
+
+def _watch(arguments: argparse.Namespace, exercise_id: str, task: str) -> int:
+    from meshlab.cli import watch
+    from meshlab.cli.lab import provider_of
+    from meshlab.grading.session import open_session
+
+    if arguments.output == "junit":
+        raise UsageError("a JUnit report is made at the end", hint="--watch goes with -o text or -o json")
+    course, provider = _course(arguments), provider_of(arguments)
+    course.exercise_file(exercise_id)
+    as_json = arguments.output == "json"
+    status = watch.watch(
+        lambda: open_session(course, provider),
+        exercise_id,
+        task,
+        as_json=as_json,
+        say=lambda line: print(line, flush=True),
+    )
+    if not as_json:
+        print(f"\n{status.earned:g} of {status.possible:g} points")
+        for text in status.debrief:
+            print(f"\n{text}")
+    return 0
 
 
 def run_hint(arguments: argparse.Namespace) -> int:
@@ -359,10 +387,5 @@ def _print_score(result: ExerciseResult, report: dict[str, Any]) -> None:
     score = report["score"]
     print(f"\n{score['earned']:g} of {score['possible']:g} points", end="")
     print("" if score["final"] else f" ({score['unjudged']:g} not judged)")
-    if result.done:
-        exercise = result.exercise
-        notes = {note for task in result.tasks for note in task.verdict.notes}
-        texts = [exercise.debrief, *(text for note, text in exercise.debrief_notes.items() if note in notes)]
-        for text in texts:
-            if text:
-                print(f"\n{text.strip()}")
+    for text in result.debrief if result.done else ():
+        print(f"\n{text}")

@@ -2,50 +2,45 @@
 
 It wraps the official client's connection (TLS, tokens, exec plugins of a kubeconfig) and speaks plain JSON objects.
 Nothing here asks whether the cluster is the embedded one.
+
+**Threads.** One `Cluster` may be used by many threads at once: each request takes a connection of its own from a pool
+that locks, credentials are renewed under a lock, ``exec`` and port-forwarding open their own, and a watch holds its
+connection until it ends. An iterator of `Cluster.watch` belongs to the thread that reads it; only its `Stop` may be set
+from elsewhere.
 """
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import urllib3
-import yaml
-from kubernetes import client as kubernetes_client
-from kubernetes import config as kubernetes_config
 from kubernetes.client.rest import ApiException
+from kubernetes.stream import portforward as kubernetes_portforward
 from kubernetes.stream import stream as kubernetes_stream
 
+from meshlab.cluster import watch as watching
+from meshlab.cluster.connection import (
+    CONNECTION_ERRORS,
+    Connection,
+    NotFoundError,
+    RefusedError,
+    innermost,
+    refusal_of,
+)
+from meshlab.cluster.watch import Stop, WatchEvent
 from meshlab.errors import ClusterUnreachable, LabError
+
+__all__ = ["Cluster", "ExecResult", "NotFoundError", "Obj", "RefusedError", "Stop", "WatchEvent"]
 
 Obj = dict[str, Any]
 
 REQUEST_TIMEOUT_S = 20.0
-POLL_S = 0.05
-
-_CONNECTION_ERRORS = (urllib3.exceptions.HTTPError, OSError)
-
-
-class NotFoundError(LabError):
-    """The object does not exist."""
-
-    title = "Not found"
-
-
-class RefusedError(LabError):
-    """The API server refused; ``code`` and ``reason`` are its own."""
-
-    title = "The cluster refused"
-
-    def __init__(self, message: str, code: int, reason: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +66,17 @@ class Cluster:
     def __init__(self, kubeconfig: Path, context: str | None = None) -> None:
         self.kubeconfig = kubeconfig
         self.context = context
-        try:
-            self._client = kubernetes_config.new_client_from_config(config_file=str(kubeconfig), context=context)
-        except (
-            kubernetes_config.ConfigException,
-            OSError,
-            yaml.YAMLError,
-            TypeError,
-            ValueError,
-            AttributeError,
-        ) as error:
-            raise ClusterUnreachable(
-                f"{kubeconfig} cannot be used: {error}", hint="name a kubeconfig with --kubeconfig FILE"
-            ) from error
-        # Retrying behind our back would hide a dead cluster for seconds.
-        self._client.configuration.retries = urllib3.Retry(total=False)
-        self._client.rest_client = type(self._client.rest_client)(self._client.configuration)
+        self._connection = Connection(kubeconfig, context)
         self._resources: dict[str, tuple[str, bool]] = {}
+
+    def close(self) -> None:
+        """Close the connections that are idle."""
+        self._connection.close()
 
     @property
     def server(self) -> str:
         """The API server's URL."""
-        return str(self._client.configuration.host)
+        return self._connection.server
 
     def version(self) -> str:
         """``v1.37.1``: also the cheapest proof that the cluster answers.
@@ -119,28 +103,88 @@ class Cluster:
             NotFoundError: 404.
             RefusedError: any other refusal.
         """
-        headers = {"Accept": "application/json", "Content-Type": content_type}
-        queries: list[tuple[str, str]] = list((params or {}).items())
-        self._client.update_params_for_auth(headers, queries, ["BearerToken"], path, method, body)
-        url = self.server.rstrip("/") + path + (f"?{urlencode(queries)}" if queries else "")
-        try:
-            response = self._client.rest_client.pool_manager.request(
-                method,
-                url,
-                body=None if body is None else json.dumps(body).encode(),
-                headers=headers,
-                timeout=timeout_s,
-                retries=False,
-            )
-        except _CONNECTION_ERRORS as error:
-            raise ClusterUnreachable(
-                f"{self.server} does not answer: {_innermost(error)}",
-                hint="is the cluster up? for the embedded lab: meshlab status",
-            ) from error
+        response = self._connection.send(method, path, params, body, content_type, urllib3.Timeout(timeout_s))
         text = response.data.decode(errors="replace")
         if response.status >= 400:
-            raise _refusal(response.status, text)
+            raise refusal_of(response.status, text)
         return json.loads(text) if "json" in response.headers.get("Content-Type", "") else text
+
+    def service_get(
+        self,
+        namespace: str,
+        service: str,
+        port: int | str,
+        path: str = "/",
+        query: Mapping[str, str] | None = None,
+        *,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> tuple[int, str]:
+        """GET from a Service through the API server's proxy, as ``kubectl get --raw`` would.
+
+        Args:
+            namespace: the Service's.
+            service: its name, with the scheme before it if that is not HTTP: ``https:kiali``.
+            port: number or name of the Service's port.
+            path: what to ask the Service for.
+            query: its query.
+            timeout_s: for the whole answer.
+
+        Returns:
+            HTTP status and body: the Service's own, or the API server's if it does not reach the Service (404 if
+            there is none, 503 if no endpoint is ready).
+
+        Raises:
+            ClusterUnreachable: no answer, of either.
+        """
+        proxy = f"/api/v1/namespaces/{namespace}/services/{service}:{port}/proxy/{path.lstrip('/')}"
+        response = self._connection.send("GET", proxy, query, timeout=urllib3.Timeout(timeout_s), accept="*/*")
+        return response.status, response.data.decode(errors="replace")
+
+    def pod_get(
+        self, namespace: str, pod: str, port: int, path: str = "/", *, host: str = "localhost", timeout_s: float = 10
+    ) -> tuple[int, str]:
+        """GET from a port of a pod through a port-forward: past sidecar and policies, as ``kubectl port-forward`` is.
+
+        Raises:
+            LabError: the pod does not exist, or nothing answers at that port.
+            ClusterUnreachable: the cluster does not answer.
+        """
+        try:
+            forward = kubernetes_portforward(
+                self._connection.core_api().connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
+            )
+        except ApiException as error:
+            raise LabError(f"cannot forward port {port} of {namespace}/{pod}: {_api_message(error)}") from error
+        except CONNECTION_ERRORS as error:
+            raise ClusterUnreachable(f"{self.server} does not answer: {innermost(error)}") from error
+        connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        connection.sock = forward.socket(port)
+        connection.sock.settimeout(timeout_s)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (http.client.HTTPException, OSError) as error:
+            said = forward.error(port) or error
+            raise LabError(f"port {port} of {namespace}/{pod} gives no answer: {said}") from error
+        finally:
+            connection.close()
+
+    def watch(
+        self, resource: str, namespace: str | None = None, *, resource_version: str | None = None, stop: Stop
+    ) -> Iterator[WatchEvent]:
+        """What happens to the objects of a kind: first those that exist, then every change.
+
+        It ends only when ``stop`` is set, and then at once. It outlives a cluster that goes away and comes back, an
+        expired history, and a kind that the cluster does not know yet (see `WatchEvent` for what it tells of these).
+
+        Args:
+            resource: as for `get`.
+            namespace: watch there only.
+            resource_version: begin after this version, without listing.
+            stop: ends the watch, from any thread.
+        """
+        return watching.watch(self, self._connection, resource, namespace, resource_version, stop)
 
     def get(self, resource: str, name: str, namespace: str | None = None) -> Obj:
         """One object; ``resource`` is ``pods`` or ``virtualservices.networking.istio.io``.
@@ -148,7 +192,7 @@ class Cluster:
         Raises:
             NotFoundError: it, or its kind, does not exist.
         """
-        answer: Obj = self.request("GET", f"{self._path(resource, namespace)}/{name}")
+        answer: Obj = self.request("GET", f"{self.path_of(resource, namespace)}/{name}")
         return answer
 
     def find(self, resource: str, name: str, namespace: str | None = None) -> Obj | None:
@@ -161,7 +205,7 @@ class Cluster:
     def list_objects(self, resource: str, namespace: str | None = None, *, label_selector: str = "") -> list[Obj]:
         """The objects of a kind, in one namespace or in all; empty if the cluster does not know the kind."""
         try:
-            path = self._path(resource, namespace)
+            path = self.path_of(resource, namespace)
         except NotFoundError:
             return []
         params = {"labelSelector": label_selector} if label_selector else None
@@ -171,13 +215,13 @@ class Cluster:
 
     def create(self, resource: str, obj: Obj, namespace: str | None = None) -> Obj:
         """Create an object."""
-        answer: Obj = self.request("POST", self._path(resource, namespace), body=obj)
+        answer: Obj = self.request("POST", self.path_of(resource, namespace), body=obj)
         return answer
 
     def replace(self, resource: str, obj: Obj) -> Obj:
         """Write an object whole (PUT)."""
         metadata = obj["metadata"]
-        path = f"{self._path(resource, metadata.get('namespace'))}/{metadata['name']}"
+        path = f"{self.path_of(resource, metadata.get('namespace'))}/{metadata['name']}"
         answer: Obj = self.request("PUT", path, body=obj)
         return answer
 
@@ -185,7 +229,7 @@ class Cluster:
         """Merge-patch an object."""
         answer: Obj = self.request(
             "PATCH",
-            f"{self._path(resource, namespace)}/{name}",
+            f"{self.path_of(resource, namespace)}/{name}",
             body=patch,
             content_type="application/merge-patch+json",
         )
@@ -197,7 +241,7 @@ class Cluster:
         if grace_s is not None:
             options["gracePeriodSeconds"] = grace_s
         try:
-            self.request("DELETE", f"{self._path(resource, namespace)}/{name}", body=options)
+            self.request("DELETE", f"{self.path_of(resource, namespace)}/{name}", body=options)
         except NotFoundError:
             return False
         return True
@@ -238,7 +282,7 @@ class Cluster:
             LabError: the container does not exist, or the command took longer than ``timeout_s``.
             ClusterUnreachable: the cluster does not answer.
         """
-        api = kubernetes_client.CoreV1Api(kubernetes_config.new_client_from_config(str(self.kubeconfig), self.context))
+        api = self._connection.core_api()
         try:
             socket = kubernetes_stream(
                 api.connect_get_namespaced_pod_exec,
@@ -256,8 +300,8 @@ class Cluster:
             raise LabError(
                 f"cannot run {command[0]} in {namespace}/{pod}, container {container}: {_api_message(error)}"
             ) from error
-        except _CONNECTION_ERRORS as error:
-            raise ClusterUnreachable(f"{self.server} does not answer: {_innermost(error)}") from error
+        except CONNECTION_ERRORS as error:
+            raise ClusterUnreachable(f"{self.server} does not answer: {innermost(error)}") from error
         stdout, stderr = [], []
         deadline = time.monotonic() + timeout_s
         while socket.is_open():
@@ -272,10 +316,19 @@ class Cluster:
         code = socket.returncode
         return ExecResult("".join(stdout), "".join(stderr), -1 if code is None else int(code))
 
-    def _path(self, resource: str, namespace: str | None) -> str:
+    def path_of(self, resource: str, namespace: str | None) -> str:
+        """The path under which a kind's objects are listed.
+
+        Raises:
+            NotFoundError: the cluster does not know the kind (now; the next call asks again).
+        """
         base, namespaced = self._locate(resource)
         plural = resource.partition(".")[0]
         return f"{base}/namespaces/{namespace}/{plural}" if namespaced and namespace else f"{base}/{plural}"
+
+    def forget(self, resource: str) -> None:
+        """Ask discovery again for a kind whose path was not found: its definition is gone, or served otherwise."""
+        self._resources.pop(resource, None)
 
     def _locate(self, resource: str) -> tuple[str, bool]:
         """Base path of ``plural[.version][.group]``, and whether it is namespaced; from discovery, remembered."""
@@ -309,28 +362,9 @@ class Cluster:
         return entries
 
 
-def _refusal(code: int, text: str) -> LabError:
-    try:
-        status = json.loads(text)
-        message, reason = status.get("message") or text, status.get("reason") or ""
-    except (ValueError, AttributeError):
-        message, reason = text.strip() or f"HTTP {code}", ""
-    if code == 404:
-        return NotFoundError(message)
-    if code == 401:
-        return ClusterUnreachable(f"the cluster does not accept the credentials: {message}")
-    return RefusedError(message, code, reason)
-
-
 def _api_message(error: ApiException) -> str:
     text = str(error.body or error.reason or error)
     try:
         return str(json.loads(text)["message"])
     except (ValueError, KeyError, TypeError):
         return text.strip()
-
-
-def _innermost(error: BaseException) -> str:
-    while (cause := error.__cause__ or getattr(error, "reason", None)) is not None and isinstance(cause, BaseException):
-        error = cause
-    return str(error) or type(error).__name__

@@ -19,8 +19,9 @@ from meshlab.course.ids import timestamp
 from meshlab.course.model import CheckCall, Exercise, Task
 from meshlab.errors import ClusterUnreachable, LabError
 from meshlab.grading.evidence import Evidence
-from meshlab.grading.registry import Check, CheckContext, Registry
-from meshlab.grading.verdicts import NeedMore, Verdict, lab_error, worst
+from meshlab.grading.health import sickness
+from meshlab.grading.registry import Check, CheckContext, Lacking, Overtaken, Registry, lacks_nothing
+from meshlab.grading.verdicts import NeedMore, Verdict, lab_error, pending, worst
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ REQUEST_BUDGET = 8000
 SECONDS_BUDGET = 45.0
 PENDING_POLL_S = 0.25
 VOID_LIMIT = 5
+UNREACHABLE = "lab.unreachable"
+"""The code of the verdict that no look could be taken, since nobody answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,13 @@ class ExerciseResult:
             result.verdict.outcome == "PASS" for result in self.tasks
         )
 
+    @property
+    def debrief(self) -> tuple[str, ...]:
+        """What is worth reading once it is done: the exercise's own text, and those that the verdicts' notes choose."""
+        notes = {note for task in self.tasks for note in task.verdict.notes}
+        chosen = [text for note, text in self.exercise.debrief_notes.items() if note in notes]
+        return tuple(text.strip() for text in (self.exercise.debrief, *chosen) if text.strip())
+
 
 def run_exercise(
     cluster: Cluster,
@@ -105,6 +115,7 @@ def run_exercise(
     only: str | None = None,
     wait_s: float | None = None,
     on_result: Callable[[TaskResult], None] = lambda result: None,
+    lacking: Lacking = lacks_nothing,
 ) -> ExerciseResult:
     """Judge an exercise.
 
@@ -115,9 +126,10 @@ def run_exercise(
         only: judge one task only (and the guards that protect it).
         wait_s: look again at tasks that do not pass, until they do or this time is over.
         on_result: called as each task is decided.
+        lacking: which capabilities the cluster does not have.
     """
-    context = CheckContext(cluster, exercise)
-    selected = [task for task in exercise.tasks if only is None or task.id == only or _protects(exercise, task, only)]
+    context = CheckContext(cluster, exercise, lacking=lacking)
+    selected = tasks_for(exercise, only)
     deadline = time.monotonic() + (wait_s or 0)
     while True:
         judged = _apply_guards([run_task(context, task, registry) for task in selected])
@@ -130,38 +142,117 @@ def run_exercise(
     return ExerciseResult(exercise, tuple(judged))
 
 
+def tasks_for(exercise: Exercise, only: str | None) -> list[Task]:
+    """All tasks, or one and the guards that protect it."""
+    return [task for task in exercise.tasks if only is None or task.id == only or _protects(exercise, task, only)]
+
+
 def run_task(context: CheckContext, task: Task, registry: Registry) -> TaskResult:
-    """Run a task's checks; the worst verdict is the task's."""
+    """Run a task's checks until each is decided; the worst verdict is the task's."""
+    return _judge_task(task, lambda call: run_check(context, call, registry, within_s=task.within_s))
+
+
+def look_at_task(context: CheckContext, task: Task, registry: Registry) -> TaskResult:
+    """Look at a task once; the verdict may be PENDING.
+
+    Raises:
+        Overtaken: the context said meanwhile that what is judged has changed.
+    """
+    return _judge_task(task, lambda call: look(context, call, registry))
+
+
+def _judge_task(task: Task, judge: Callable[[CheckCall], CheckResult]) -> TaskResult:
     started = time.monotonic()
-    results = tuple(run_check(context, call, registry, within_s=task.within_s) for call in task.checks)
+    results = tuple(judge(call) for call in task.checks)
     verdict = worst([result.verdict for result in results])
     earned = task.points if verdict.outcome == "PASS" else Decimal(0)
     return TaskResult(task, verdict, results, earned, time.monotonic() - started)
 
 
 def run_check(context: CheckContext, call: CheckCall, registry: Registry, *, within_s: float) -> CheckResult:
-    """Run one check until it is decided, `within_s` is over, or the lab turns out to be at fault."""
-    check = registry.get(call.name)
+    """Look until the check is decided or `within_s` is over; then PENDING gets its culprit."""
     asked_at = timestamp()
     deadline = time.monotonic() + within_s
-    evidence: Evidence | None = None
     while True:
-        try:
-            verdict, evidence = _collect_and_judge(context, check, call.params)
-        except ClusterUnreachable as error:
-            verdict = lab_error("lab.unreachable", error.message, "the cluster does not answer", error.hint)
-        except LabError as error:
-            verdict = lab_error("lab.failed", error.message, "the cluster refused what the check needs", error.hint)
-        except Exception as error:  # a check is the course's code; its defect must not cost a learner points
-            logger.exception("check %s", call.name)
-            why = "the check itself is broken; this is a defect of the course"
-            verdict = lab_error("check.crashed", f"{call.name}: {type(error).__name__}: {error}", why)
+        result = look(context, call, registry)
         left = deadline - time.monotonic()
-        if verdict.outcome != "PENDING" or left <= 0:
+        if result.verdict.outcome != "PENDING" or left <= 0:
             break
         time.sleep(min(PENDING_POLL_S, left))
-    verdict = verdict.overdue(within_s)
+    verdict = overdue(result.verdict, within_s, context.cluster)
+    return replace(result, verdict=verdict, asked_at=asked_at)
+
+
+def overdue(verdict: Verdict, within_s: float, cluster: Cluster) -> Verdict:
+    """What a PENDING verdict becomes when its time is over; any other is unchanged.
+
+    Whoever is to blame by the check's own evidence, a lab that the probes find sick comes first; and where nobody is
+    to blame and the lab is well, it is not decided.
+    """
+    if verdict.outcome != "PENDING":
+        return verdict
+    finding = sickness(cluster)
+    if finding:
+        return _sick(finding, f"{verdict.why} (and the lab is not well)")
+    decided = verdict.overdue(within_s)
+    return replace(decided, outcome="INCONCLUSIVE") if verdict.blame == "nobody" else decided
+
+
+def look(context: CheckContext, call: CheckCall, registry: Registry) -> CheckResult:
+    """Collect and judge once; the verdict may be PENDING.
+
+    An ERROR has a culprit: the cluster does not answer, or the probes find it sick, or the check itself is broken. If
+    the cluster refuses something and yet is well, that is PENDING: a pod may just be on its way out or in.
+
+    Raises:
+        Overtaken: the context said meanwhile that what is judged has changed.
+    """
+    check = registry.get(call.name)
+    asked_at = timestamp()
+    evidence: Evidence | None = None
+    missing = context.lacking(check.capabilities)
+    try:
+        if missing:
+            verdict = _not_available(missing)
+        else:
+            verdict, evidence = _collect_and_judge(context, check, call.params)
+    except Overtaken:
+        raise
+    except ClusterUnreachable as error:
+        verdict = lab_error(UNREACHABLE, error.message, "the cluster does not answer", error.hint)
+    except LabError as error:
+        finding = sickness(context.cluster)
+        verdict = _sick(finding, error.message) if finding else _refused(error)
+    except Exception as error:  # a check is the course's code; its defect must not cost a learner points
+        logger.exception("check %s", call.name)
+        why = "the check itself is broken; this is a defect of the course"
+        verdict = lab_error("check.crashed", f"{call.name}: {type(error).__name__}: {error}", why)
     return CheckResult(call, check.version, verdict, (evidence,) if evidence else (), asked_at, timestamp())
+
+
+def _not_available(missing: tuple[str, ...]) -> Verdict:
+    return lab_error(
+        "lab.not-available",
+        f"not available here: {', '.join(missing)}",
+        "the check needs what this cluster does not offer",
+        "meshlab doctor --fidelity says what the embedded lab does not do; use --kubeconfig FILE",
+    )
+
+
+def _sick(finding: str, because: str) -> Verdict:
+    return lab_error("lab.failed", finding, because)
+
+
+def _refused(error: LabError) -> Verdict:
+    return pending(
+        "lab.refused",
+        "declared",
+        found=error.message,
+        wanted="",
+        why="the cluster refused what the check needs, though it is well",
+        hint=error.hint,
+        blame="nobody",
+    )
 
 
 def _collect_and_judge(context: CheckContext, check: Check, params: Mapping[str, Any]) -> tuple[Verdict, Evidence]:
@@ -172,6 +263,7 @@ def _collect_and_judge(context: CheckContext, check: Check, params: Mapping[str,
     evidence: Evidence | None = None
     wanted = 0
     while True:
+        context.stop_if_overtaken()
         evidence = check.collect(replace(context, requests_wanted=wanted), params, evidence)
         if evidence.is_void:
             voided += 1
@@ -214,10 +306,10 @@ def _protects(exercise: Exercise, guard: Task, protected: str) -> bool:
 
 def _apply_guards(results: list[TaskResult]) -> list[TaskResult]:
     """A task whose guard does not hold earns nothing, whatever its own verdict; both verdicts are shown."""
-    holds = {result.task.id: result.verdict.outcome == "PASS" for result in results}
-    return [
-        result
-        if all(holds.get(guard, True) for guard in result.task.guarded_by)
-        else replace(result, earned=Decimal(0))
-        for result in results
-    ]
+    verdicts = {result.task.id: result.verdict for result in results}
+    return [result if guards_hold(result.task, verdicts) else replace(result, earned=Decimal(0)) for result in results]
+
+
+def guards_hold(task: Task, verdicts: Mapping[str, Verdict]) -> bool:
+    """Whether the guards of a task hold; one that was not judged is not held against it."""
+    return all(verdicts[guard].outcome == "PASS" for guard in task.guarded_by if guard in verdicts)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,19 @@ Params = Mapping[str, Any]
 _PRIVATE_MODULE = "_meshlab_checks"
 
 
+Lacking = Callable[[Iterable[str]], tuple[str, ...]]
+"""Those of some capabilities that the cluster is known not to have."""
+
+
+def lacks_nothing(capabilities: Iterable[str]) -> tuple[str, ...]:
+    """The answer for a cluster of which nothing is known to be missing."""
+    return ()
+
+
+class Overtaken(Exception):
+    """What a look judges has changed since it began; it ends here, and another begins."""
+
+
 @dataclass(slots=True)
 class CheckContext:
     """What ``collect`` may use: the cluster, the exercise as drawn, and how much more evidence is wanted."""
@@ -30,10 +44,22 @@ class CheckContext:
     exercise: Exercise
     requests_wanted: int = 0
     """How many more requests the judge asked for; 0 on the first collection."""
+    lacking: Lacking = lacks_nothing
+    overtaken: Callable[[], bool] = lambda: False
+    """Whether what is judged has changed since the look began."""
 
     def namespace(self, role: str | None = None) -> str:
         """The namespace of a role, or of the exercise's first role."""
         return self.exercise.namespaces[role] if role else self.exercise.main_namespace
+
+    def stop_if_overtaken(self) -> None:
+        """To be called now and then by whatever takes long, such as between batches of requests.
+
+        Raises:
+            Overtaken: going on is of no use, since another look will follow.
+        """
+        if self.overtaken():
+            raise Overtaken
 
 
 Collect = Callable[[CheckContext, Params, Evidence | None], Evidence]
@@ -85,6 +111,7 @@ class Registry:
 
 
 _loading: Registry | None = None
+_one_at_a_time = threading.Lock()
 
 
 def check(
@@ -130,6 +157,11 @@ def load_checks(directory: Path) -> Registry:
     Raises:
         CourseError: a module cannot be imported.
     """
+    with _one_at_a_time:
+        return _load(directory)
+
+
+def _load(directory: Path) -> Registry:
     global _loading  # noqa: PLW0603 - decorators have no other way to learn which course is being loaded
     registry = Registry()
     for loaded in [name for name in sys.modules if name == _PRIVATE_MODULE or name.startswith(f"{_PRIVATE_MODULE}.")]:

@@ -21,7 +21,7 @@ from meshlab.course.progress import Progress
 from meshlab.errors import UsageError
 from meshlab.grading import scripts
 from meshlab.grading.engine import ExerciseResult, TaskResult, run_exercise
-from meshlab.grading.registry import Registry, load_checks
+from meshlab.grading.registry import Lacking, Registry, lacks_nothing, load_checks
 from meshlab.grading.reports import ReportContext
 from meshlab.grading.workbench import AttemptRecord, Workbench
 
@@ -53,6 +53,9 @@ class Session:
         cluster: where exercises run.
         progress: where events are kept.
         on_progress: told what is being done, in a few words.
+        lacking: which capabilities the cluster does not have.
+
+    It belongs to the thread that made it, as the progress file does; several threads open one each.
     """
 
     def __init__(
@@ -61,12 +64,19 @@ class Session:
         cluster: Cluster,
         progress: Progress,
         on_progress: Callable[[str], None] = lambda stage: None,
+        lacking: Lacking = lacks_nothing,
     ) -> None:
         self.course = course
+        self.lacking = lacking
         self.cluster = cluster
         self.progress = progress
         self.registry: Registry = load_checks(course.root / "checks")
         self.workbench = Workbench(cluster, self.registry, on_progress)
+
+    def close(self) -> None:
+        """Close the progress file and the connections."""
+        self.progress.close()
+        self.cluster.close()
 
     @cached_property
     def mesh(self) -> MeshInfo | None:
@@ -127,22 +137,44 @@ class Session:
         on_result: Callable[[TaskResult], None] = lambda result: None,
     ) -> tuple[ExerciseResult, AttemptRecord]:
         """Judge an exercise, or one of its tasks, and record what came out."""
-        exercise, record = self._resume(exercise_id)
+        exercise, record = self.resume(exercise_id)
         if task is not None and exercise.task(task) is None:
             known = ", ".join(entry.id for entry in exercise.tasks)
             raise UsageError(f'exercise {exercise_id} has no task "{task}"', hint=f"its tasks: {known}")
-        result = run_exercise(self.cluster, exercise, self.registry, only=task, wait_s=wait_s, on_result=on_result)
+        result = run_exercise(
+            self.cluster,
+            exercise,
+            self.registry,
+            only=task,
+            wait_s=wait_s,
+            on_result=on_result,
+            lacking=self.lacking,
+        )
+        self.record_run(result, record, task=task or "")
+        return result, record
+
+    def record_run(self, result: ExerciseResult, record: AttemptRecord, *, task: str = "", live: bool = False) -> None:
+        """Write down what came out: one ``check.ran``, each verdict with its evidence, and what passed.
+
+        Args:
+            result: of all tasks, or of one and its guards.
+            record: whose attempt.
+            task: which task was asked for, if only one.
+            live: whether nobody asked for it: the live checker looked by itself.
+        """
+        exercise = result.exercise
         run = self.progress.append(
             "check.ran",
             attempt=record.attempt,
             exercise=exercise.id,
-            task=task or "",
-            done=task is None and result.done,
+            task=task,
+            done=not task and result.done,
             earned=float(result.earned),
             possible=float(exercise.possible),
             verdicts={
                 entry.task.id: {"verdict": entry.verdict.outcome, "code": entry.verdict.code} for entry in result.tasks
             },
+            **({"live": True} if live else {}),
         ).record["id"]
         for entry in result.tasks:
             self.progress.add_verdict(record.attempt, run, entry.to_json(exercise.id))
@@ -150,7 +182,17 @@ class Session:
                 self.progress.add_evidence(evidence.content_id(), evidence.to_json())
             if entry.verdict.outcome == "PASS" and not entry.task.guard:
                 self.progress.append("task.passed", attempt=record.attempt, exercise=exercise.id, task=entry.task.id)
-        return result, record
+
+    def last_recorded(self, record: AttemptRecord) -> dict[str, dict[str, str]] | None:
+        """Verdict and code of each task in an attempt's newest recorded run of all tasks; None if there is none."""
+        runs = [
+            event.record["data"]["verdicts"]
+            for event in self.progress.events(exercise=record.exercise)
+            if event.record["kind"] == "check.ran"
+            and event.record["attempt"] == record.attempt
+            and not event.record["task"]
+        ]
+        return runs[-1] if runs else None
 
     def report_context(self, record: AttemptRecord) -> ReportContext:
         """Who, which course and which cluster, for a report."""
@@ -163,7 +205,7 @@ class Session:
         Raises:
             UsageError: the exercise has no such task, or the task has no hints.
         """
-        exercise, record = self._resume(exercise_id)
+        exercise, record = self.resume(exercise_id)
         hinted = [task for task in exercise.tasks if task.hints]
         task = exercise.task(task_id) if task_id else next(iter(hinted), None)
         if task is None or not task.hints:
@@ -175,7 +217,7 @@ class Session:
 
     def tried(self, exercise_id: str) -> bool:
         """Whether this attempt was checked at least once."""
-        _, record = self._resume(exercise_id)
+        _, record = self.resume(exercise_id)
         return self.progress.tried(record.attempt)
 
     def solution(self, exercise_id: str) -> list[scripts.File]:
@@ -184,7 +226,7 @@ class Session:
         Raises:
             UsageError: this course was packed without solutions.
         """
-        exercise, record = self._resume(exercise_id)
+        exercise, record = self.resume(exercise_id)
         if not exercise.solutions:
             raise UsageError(f"this course has no solution of {exercise_id}", hint="ask your instructor")
         self.progress.append("solution.shown", attempt=record.attempt, exercise=exercise.id)
@@ -192,18 +234,18 @@ class Session:
 
     def apply_solution(self, exercise_id: str) -> str:
         """Run the first solution against the cluster and return what it printed."""
-        exercise, _ = self._resume(exercise_id)
+        exercise, _ = self.resume(exercise_id)
         return scripts.run(exercise, exercise.solutions[0], self.cluster)
 
     def to_be_deleted(self, exercise_id: str) -> list[str]:
         """What ``reset`` would delete, as ``kind namespace/name``."""
-        exercise, record = self._resume(exercise_id)
+        exercise, record = self.resume(exercise_id)
         made = self.workbench.made_by_learner(exercise, record)
         return [f"{resource.partition('.')[0]} {namespace}/{name}" for resource, namespace, name in made]
 
     def reset(self, exercise_id: str, *, remove: bool = False) -> None:
         """Put an exercise back to its start, or take it away altogether."""
-        exercise, record = self._resume(exercise_id)
+        exercise, record = self.resume(exercise_id)
         if remove:
             self.workbench.remove(exercise, record)
             self.progress.close_attempt(record.attempt)
@@ -218,13 +260,18 @@ class Session:
         Raises:
             UsageError: the exercise has no such task, or the value is a missing file.
         """
-        exercise, _ = self._resume(exercise_id)
+        exercise, _ = self.resume(exercise_id)
         if exercise.task(task_id) is None:
             known = ", ".join(task.id for task in exercise.tasks)
             raise UsageError(f'exercise {exercise_id} has no task "{task_id}"', hint=f"its tasks: {known}")
         self.workbench.answer(exercise, task_id, read_value(value))
 
-    def _resume(self, exercise_id: str) -> tuple[Exercise, AttemptRecord]:
+    def resume(self, exercise_id: str) -> tuple[Exercise, AttemptRecord]:
+        """The exercise as drawn, and the attempt that is under way.
+
+        Raises:
+            UsageError: it has not been started on this cluster.
+        """
         exercise, record = self.workbench.resume(self.course.exercise_file(exercise_id))
         self._note_attempt(exercise, record)
         return exercise, record
@@ -244,7 +291,7 @@ def open_session(
     """
     kubeconfig, context = provider.locate()
     progress = Progress(lab=provider.name, course=course.reference)
-    return Session(course, Cluster(kubeconfig, context), progress, on_progress)
+    return Session(course, Cluster(kubeconfig, context), progress, on_progress, provider.lacking)
 
 
 def read_value(value: str) -> str:

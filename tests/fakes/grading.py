@@ -14,8 +14,28 @@ from meshlab.grading.evidence import Evidence
 from meshlab.grading.registry import Check, CheckContext, Registry
 from meshlab.grading.verdicts import NeedMore, Verdict, failed, lab_error, passed, pending
 
-NO_CLUSTER = cast(Cluster, None)
-"""For checks that collect without one."""
+
+class ProbedCluster:
+    """A cluster that answers nothing but the probes of its health.
+
+    Args:
+        ready: whether its node is.
+    """
+
+    def __init__(self, *, ready: bool = True) -> None:
+        self.ready = ready
+
+    def request(self, method: str, path: str, *, timeout_s: float = 0) -> Any:
+        return {
+            "/readyz": "ok",
+            "/api/v1/nodes": {"items": [{"status": {"conditions": [{"type": "Ready", "status": str(self.ready)}]}}]},
+            "/api/v1/namespaces/default": {"status": {"phase": "Active"}},
+        }[path]
+
+
+NO_CLUSTER = cast(Cluster, ProbedCluster())
+"""For checks that collect without one; its probes find it well."""
+SICK_CLUSTER = cast(Cluster, ProbedCluster(ready=False))
 
 AT = "2026-11-23T10:00:00.000Z"
 

@@ -112,7 +112,7 @@ def server() -> Iterator[Recorder]:
 def cluster(server: Recorder, tmp_path: Path) -> Iterator[Cluster]:
     opened = Cluster(kubeconfig(tmp_path / "config", f"http://127.0.0.1:{server.server_port}", token="secret"))
     yield opened
-    opened._client.rest_client.pool_manager.clear()
+    opened.close()
 
 
 def test_the_version_is_asked_with_the_users_token(cluster: Cluster, server: Recorder) -> None:

@@ -6,12 +6,13 @@ from decimal import Decimal
 
 import pytest
 
+from meshlab.cluster.facade import Cluster
 from meshlab.course.model import CheckCall
 from meshlab.errors import ClusterUnreachable, CourseError, LabError
 from meshlab.grading import engine
-from meshlab.grading.engine import CheckResult, rejudge, run_check, run_exercise
+from meshlab.grading.engine import CheckResult, look, rejudge, run_check, run_exercise
 from meshlab.grading.evidence import Evidence
-from meshlab.grading.registry import CheckContext
+from meshlab.grading.registry import Check, CheckContext, Overtaken, Registry
 from meshlab.grading.verdicts import NeedMore
 from tests.fakes.grading import (
     ERROR,
@@ -21,6 +22,7 @@ from tests.fakes.grading import (
     NO_CLUSTER,
     PASS,
     PENDING,
+    SICK_CLUSTER,
     ScriptedCheck,
     exercise,
     noting,
@@ -35,8 +37,8 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "PENDING_POLL_S", 0)
 
 
-def checked(check: ScriptedCheck, *, within_s: float = 0) -> CheckResult:
-    context = CheckContext(NO_CLUSTER, exercise(task("one")))
+def checked(check: ScriptedCheck, *, within_s: float = 0, cluster: Cluster = NO_CLUSTER) -> CheckResult:
+    context = CheckContext(cluster, exercise(task("one")))
     return run_check(context, CheckCall("one", {}), registry(one=check), within_s=within_s)
 
 
@@ -120,11 +122,40 @@ def test_a_crash_is_the_courses_fault_not_the_learners(caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(ClusterUnreachable("gone"), "lab.unreachable"), (LabError("refused"), "lab.failed")]
+    ("error", "code", "found"),
+    [(ClusterUnreachable("gone"), "lab.unreachable", "gone"), (LabError("refused"), "lab.failed", "no node is Ready")],
 )
-def test_a_failing_lab_is_an_error(error: Exception, code: str) -> None:
-    verdict = checked(ScriptedCheck(error)).verdict
-    assert (verdict.outcome, verdict.code, verdict.found) == ("ERROR", code, str(error))
+def test_a_failing_lab_is_an_error_with_a_culprit(error: Exception, code: str, found: str) -> None:
+    verdict = checked(ScriptedCheck(error), cluster=SICK_CLUSTER).verdict
+    assert (verdict.outcome, verdict.code, verdict.found) == ("ERROR", code, found)
+
+
+def test_what_a_healthy_lab_refuses_may_pass_and_else_is_not_decided() -> None:
+    refused = ScriptedCheck(LabError("that pod is going"))
+    verdict = checked(refused).verdict
+    assert (verdict.outcome, verdict.code, verdict.found) == ("INCONCLUSIVE", "lab.refused", "that pod is going")
+
+
+def test_a_sick_lab_is_blamed_before_the_learner() -> None:
+    verdict = checked(ScriptedCheck(PENDING), cluster=SICK_CLUSTER).verdict
+    assert (verdict.outcome, verdict.code) == ("ERROR", "lab.failed")
+
+
+def test_what_the_provider_lacks_is_not_available_here() -> None:
+    needy = ScriptedCheck(PASS)
+    needs = Registry({"one": Check("one", 1, needy.collect, needy.judge, capabilities=frozenset({"wasm"}))})
+    judged = run_exercise(NO_CLUSTER, exercise(task("one")), needs, lacking=tuple)
+    verdict = judged.tasks[0].verdict
+    assert (verdict.outcome, verdict.code, verdict.found) == ("ERROR", "lab.not-available", "not available here: wasm")
+    assert needy.looks == 0
+
+
+def test_a_look_that_is_overtaken_ends_between_two_rounds() -> None:
+    check = ScriptedCheck(NeedMore(10, PASS))
+    context = CheckContext(NO_CLUSTER, exercise(), overtaken=lambda: check.looks == 2)
+    with pytest.raises(Overtaken):
+        look(context, CheckCall("one", {}), registry(one=check))
+    assert check.wanted == [0, 10]
 
 
 def test_a_check_that_the_course_lacks_is_a_mistake_of_the_course() -> None:
