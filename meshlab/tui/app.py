@@ -6,6 +6,7 @@ Textual's own priority keys are not inherited: Ctrl+Q and Ctrl+P belong to the s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
@@ -33,7 +34,8 @@ class MeshlabApp(App[None], inherit_bindings=False):
     """
 
     TITLE = "meshlab"
-    CSS_PATH = "app.tcss"
+    # The lowest screen's own style sheet is named here, because only pushed screens bring theirs.
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "screens/course.tcss"]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+p", "command_palette", "Palette", tooltip="Every command by name", id="palette", show=False),
@@ -67,12 +69,18 @@ class MeshlabApp(App[None], inherit_bindings=False):
         self._leaving = True
         if self.desk.is_acting:
             self.notify("finishing what is under way; ctrl+q again leaves at once", timeout=30)
-        self.run_worker(self._leave, exclusive=True, group="leave")
+        self.run_worker(self._leave(), exclusive=True, group="leave")
 
     async def _leave(self) -> None:
         await self._course_screen.leave()
         await self.desk.close()
         self.exit()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While the shell has the keys, none is ours."""
+        if action in ("quit", "command_palette") and self.screen is self._course_screen:
+            return not self._course_screen.is_in_shell
+        return True
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that keys do, by name, and every lesson and exercise."""
@@ -82,7 +90,7 @@ class MeshlabApp(App[None], inherit_bindings=False):
                 binding = entry.binding
                 if entry.enabled and entry.node is course and binding.tooltip:
                     yield SystemCommand(
-                        binding.tooltip, binding.description, lambda action=binding.action: self._act(action)
+                        binding.description, binding.tooltip, lambda action=binding.action: self._act(action)
                     )
             if course.outline is not None:
                 for lesson in course.outline.lessons:

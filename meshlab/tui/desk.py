@@ -17,8 +17,10 @@ from meshlab.course.catalogue import Course
 from meshlab.errors import LabError, MeshlabError
 
 if TYPE_CHECKING:
+    from meshlab.cluster.mesh import MeshInfo
     from meshlab.cluster.providers.choice import Provider
     from meshlab.course.reading import Reading
+    from meshlab.grading.live import LiveCheck, LiveStatus
     from meshlab.grading.session import Session
 
 T = TypeVar("T")
@@ -110,15 +112,22 @@ class Desk:
         """Run something that blocks, in turn with what is done to the cluster."""
         return await self._act_lane.run(call)
 
-    def new_session(self) -> Session:
-        """A session for the calling thread, which has to close it.
+    async def mesh(self) -> MeshInfo | None:
+        """The cluster's mesh as it is now.
 
         Raises:
             MeshlabError: there is no cluster.
         """
+        from meshlab.cluster.mesh import detect_mesh
+
+        return await self.act(lambda session: detect_mesh(session.cluster))
+
+    def live_check(self, exercise_id: str, report: Callable[[LiveStatus], None]) -> LiveCheck:
+        """A live check with a session of its own, not started yet; ``report`` is called in its thread."""
+        from meshlab.grading.live import LiveCheck
         from meshlab.grading.session import open_session
 
-        return open_session(self.course, self.provider)
+        return LiveCheck(lambda: open_session(self.course, self.provider), exercise_id, report)
 
     async def close(self) -> None:
         """Let both lanes finish what they do, and close what they opened."""

@@ -46,6 +46,4 @@ def ladder_line(verdict: Verdict) -> Content:
 
 def sentence_lines(verdict: Verdict) -> list[tuple[str, str]]:
     """(label, text) of *found*, *wanted*, *why*, *try*; what passes needs only what was found."""
-    return [
-        (label, text) for label, text in sentences(verdict) if verdict.outcome != "PASS" or label == "found"
-    ]
+    return [(label, text) for label, text in sentences(verdict) if verdict.outcome != "PASS" or label == "found"]

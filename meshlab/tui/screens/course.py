@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -24,7 +24,6 @@ from meshlab.cluster.tools import Variables
 from meshlab.course.catalogue import Course
 from meshlab.course.outline import Outline, outline
 from meshlab.errors import MeshlabError
-from meshlab.grading.live import LiveStatus
 from meshlab.tui.desk import Desk, explain
 from meshlab.tui.screens.dialogs import Help
 from meshlab.tui.widgets.course_tree import CourseTree, Place
@@ -36,6 +35,9 @@ from meshlab.tui.widgets.pane_bar import PANES, PaneBar
 from meshlab.tui.widgets.task_pane import marks
 from meshlab.tui.widgets.terminal_place import TerminalPlace
 from meshlab.tui.widgets.top_bar import TopBar
+
+if TYPE_CHECKING:
+    from meshlab.grading.live import LiveStatus
 
 NO_EXERCISE = "This lesson has no exercise.\n\ng goes on with the course."
 TERMINAL_KEY = "f6"
@@ -51,9 +53,8 @@ class CourseScreen(Screen[None]):
         shell_command: what opens such a shell elsewhere.
     """
 
-    CSS_PATH = "course.tcss"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-medium"), (160, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (30, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (160, "-wide")]  # noqa: RUF012 - so Textual declares it
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = None
     BINDING_GROUP_TITLE = "Everywhere"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -86,9 +87,7 @@ class CourseScreen(Screen[None]):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, CourseScreen.StageReached)
 
-    def __init__(
-        self, course: Course, desk: Desk, *, variables: Callable[[], Variables], shell_command: str
-    ) -> None:
+    def __init__(self, course: Course, desk: Desk, *, variables: Callable[[], Variables], shell_command: str) -> None:
         super().__init__()
         self.course = course
         self.desk = desk
@@ -146,8 +145,10 @@ class CourseScreen(Screen[None]):
         pane = self.query_one(LessonPane)
         if pane.lesson != lesson:
             await self.desk.read(lambda reading: reading.opened(lesson))
-            unseen = [index for index, (_, _, seen) in enumerate(entry.steps) if not seen]
-            await pane.show(lesson, {each.id: each for each in self.outline.exercises}, unseen[0] if unseen else 0)
+            # Where one was; a lesson that was read to its end opens at its beginning.
+            seen = [index for index, (_, _, was_seen) in enumerate(entry.steps) if was_seen]
+            last = seen[-1] if seen and entry.state != "read" else 0
+            await pane.show(lesson, {each.id: each for each in self.outline.exercises}, last)
         self.query_one(TopBar).place = lesson.title
         self.query_one(CourseTree).point_at(place)
         undone = next((each.id for each in entry.exercises if each.state in ("new", "started")), "")
@@ -225,9 +226,7 @@ class CourseScreen(Screen[None]):
             await exercise.choose(exercise.exercise_id)
 
     async def _show_mesh(self) -> None:
-        from meshlab.cluster.mesh import detect_mesh
-
-        mesh = await self.desk.act(lambda session: detect_mesh(session.cluster))
+        mesh = await self.desk.mesh()
         self._show_lab("●", "$text-success", mesh.text if mesh else "no mesh yet")
 
     def _show_lab(self, sign: str, colour: str, text: str) -> None:
@@ -346,14 +345,19 @@ class CourseScreen(Screen[None]):
     def _picked(self, event: PaneBar.Picked) -> None:
         self.action_pane(event.pane)
 
+    @property
+    def is_in_shell(self) -> bool:
+        """Whether what is typed goes to the shell."""
+        return self.is_mounted and self.query_one(TerminalPlace).has_keys
+
     def action_help(self) -> None:
         """Help on the focused pane."""
         nodes: list[Any] = [*(self.focused.ancestors_with_self if self.focused else ()), self]
         text = next((node.HELP for node in nodes if getattr(node, "HELP", None)), "")
         keys = [
-            (self.app.get_key_display(entry.binding), entry.binding.tooltip or entry.binding.description)
+            (self.app.get_key_display(entry.binding), entry.binding.tooltip)
             for entry in self.active_bindings.values()
-            if entry.binding.description and entry.enabled
+            if entry.binding.tooltip and entry.enabled
         ]
         self.app.push_screen(Help(text, keys))
 
@@ -361,6 +365,8 @@ class CourseScreen(Screen[None]):
         """Only keys that do something now."""
         if not self.is_mounted:
             return True
+        if self.is_in_shell:
+            return False
         exercise = self.query_one(ExercisePlace)
         match action:
             case "start":
@@ -397,7 +403,7 @@ class CourseScreen(Screen[None]):
             except Exception as error:
                 self.show_error(explain(error))
 
-        self.run_worker(guarded, group=group, exclusive=True)
+        self.run_worker(guarded(), group=group, exclusive=True)
 
 
 def _outcomes(status: LiveStatus) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,7 +13,8 @@ from textual.highlight import highlight
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Markdown, Static
 
-from meshlab.grading.scripts import File
+if TYPE_CHECKING:
+    from meshlab.grading.scripts import File
 
 _LANGUAGES = {".yaml": "yaml", ".yml": "yaml", ".sh": "bash", ".json": "json", ".py": "python"}
 
@@ -130,11 +131,13 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """Words first, then the keys."""
-        rows = "\n".join(f"| `{key}` | {text} |" for key, text in self._keys)
+        width = max((len(key) for key, _ in self._keys), default=0)
+        rows = [Content.assemble((f"{key:>{width}}  ", "bold $text-accent"), text) for key, text in self._keys]
         with Vertical(classes="dialog"):
             with VerticalScroll(classes="dialog-body"):
                 yield Markdown(self._text)
-                yield Markdown(f"## Keys here\n\n| key | |\n|---|---|\n{rows}")
+                yield Static(Content.styled("Keys", "bold"), classes="dialog-title")
+                yield Static(Content("\n").join(rows))
             yield Label(Content.styled("esc closes this", "$text-muted"), classes="dialog-title")
 
     def on_mount(self) -> None:

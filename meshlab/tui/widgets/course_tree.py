@@ -5,20 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.style import Style
+from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.content import Content
 from textual.message import Message
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from meshlab.course.outline import ExerciseEntry, LessonEntry, Outline
+from meshlab.course.outline import ExerciseState, LessonState, Outline
 
-_LESSON_MARKS = {"new": ("○", "$text-muted"), "opened": ("◐", "$text-warning"), "read": ("●", "$text-success")}
-_EXERCISE_MARKS = {
-    "new": ("○", "$text-muted"),
-    "started": ("◐", "$text-warning"),
-    "done": ("✔", "$text-success"),
-    "changed": ("◑", "$text-warning"),
+_LESSON_MARKS: dict[LessonState, tuple[str, str]] = {
+    "new": ("○", "course--new"),
+    "opened": ("◐", "course--begun"),
+    "read": ("●", "course--done"),
+}
+_EXERCISE_MARKS: dict[ExerciseState, tuple[str, str]] = {
+    "new": ("○", "course--new"),
+    "started": ("◐", "course--begun"),
+    "done": ("✔", "course--done"),
+    "changed": ("◑", "course--begun"),
 }
 
 
@@ -33,6 +38,15 @@ class Place:
 class CourseTree(Tree[Place]):
     """Lessons and exercises with marks; choosing one opens it."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"course--new", "course--begun", "course--done"}
+    DEFAULT_CSS = """
+    CourseTree {
+        background: transparent;
+        & > .course--new { color: $text-muted; }
+        & > .course--begun { color: $text-warning; }
+        & > .course--done { color: $text-success; }
+    }
+    """
     HELP = """\
 # The course
 
@@ -67,27 +81,40 @@ Lessons in their order, and under each its exercises. **Enter** opens what is hi
         self.show_root = False
         self.guide_depth = 2
         self.auto_expand = False
-        self._nodes: dict[Place, TreeNode[Place]] = {}
+        self._places: dict[Place, TreeNode[Place]] = {}
+        self._marks: dict[Place, tuple[str, str]] = {}
 
     def show(self, outline: Outline) -> None:
         """Draw an outline; nodes that are there already are relabelled, so the cursor stays where it is."""
         for lesson in outline.lessons:
             place = Place(lesson.id)
-            node = self._nodes.get(place)
+            self._marks[place] = _LESSON_MARKS[lesson.state]
+            node = self._places.get(place)
             if node is None:
-                node = self.root.add("", data=place, expand=True, allow_expand=bool(lesson.exercises))
-                self._nodes[place] = node
-            node.set_label(_lesson_label(lesson))
+                node = self.root.add(lesson.title, data=place, expand=True, allow_expand=bool(lesson.exercises))
+                self._places[place] = node
             for exercise in lesson.exercises:
                 below = Place(lesson.id, exercise.id)
-                leaf = self._nodes.get(below)
-                if leaf is None:
-                    leaf = self._nodes[below] = node.add_leaf("", data=below)
-                leaf.set_label(_exercise_label(exercise))
+                self._marks[below] = _EXERCISE_MARKS[exercise.state]
+                if below not in self._places:
+                    self._places[below] = node.add_leaf(exercise.title, data=below)
+        # Labels are drawn with the marks of the moment: forget what was drawn before.
+        self._updates += 1
+        self.refresh()
+
+    def render_label(self, node: TreeNode[Place], base_style: Style, style: Style) -> Text:
+        """The mark in its colour, then the title."""
+        title = node.label.plain if isinstance(node.label, Text) else str(node.label)
+        if node.data is None:
+            return Text(title)
+        sign, component = self._marks[node.data]
+        text = Text(f"{sign} ", style + Style(color=self.get_component_rich_style(component).color))
+        text.append(title, style + Style(italic=bool(node.data.exercise)))
+        return text
 
     def point_at(self, place: Place) -> None:
         """Move the cursor to what is open now."""
-        node = self._nodes.get(place)
+        node = self._places.get(place)
         if node is not None:
             self.move_cursor(node)
 
@@ -96,13 +123,3 @@ Lessons in their order, and under each its exercises. **Enter** opens what is hi
         event.stop()
         if event.node.data is not None:
             self.post_message(self.Chosen(self, event.node.data))
-
-
-def _lesson_label(lesson: LessonEntry) -> Content:
-    mark, colour = _LESSON_MARKS[lesson.state]
-    return Content.assemble((mark, colour), " ", lesson.title, (f"  {lesson.minutes} min", "$text-muted"))
-
-
-def _exercise_label(exercise: ExerciseEntry) -> Content:
-    mark, colour = _EXERCISE_MARKS[exercise.state]
-    return Content.assemble((mark, colour), " ", (exercise.title, "italic"))

@@ -99,6 +99,13 @@ class ExercisePlace(Vertical):
         """The tasks."""
         yield TaskPane()
 
+    def on_mount(self) -> None:
+        """Let the frame name the exercise."""
+        self.watch(self.pane, "exercise", self._name_frame)
+
+    def _name_frame(self, exercise: Exercise | None) -> None:
+        self.border_title = f"Tasks: {exercise.id}" if exercise else "Tasks"
+
     @property
     def pane(self) -> TaskPane:
         """The tasks that are drawn."""
@@ -247,7 +254,9 @@ class ExercisePlace(Vertical):
             return
         exercise_id = self.exercise_id
         doomed = await self._desk.act(lambda session: session.to_be_deleted(exercise_id))
-        text = "These go:\n" + "\n".join(f"  {name}" for name in doomed) if doomed else "Nothing of yours is in the way."
+        text = (
+            "These go:\n" + "\n".join(f"  {name}" for name in doomed) if doomed else "Nothing of yours is in the way."
+        )
         if not await self._ask(f"Put {exercise_id} back to its start?", text, yes="Reset"):
             return
         self.is_working = True
@@ -277,13 +286,11 @@ class ExercisePlace(Vertical):
         self.post_message(self.Shown(self, status, before))
 
     def _follow(self) -> None:
-        from meshlab.grading.live import LiveCheck
-
         def report(status: LiveStatus) -> None:
             self.post_message(self.Reported(status))
 
         self._hints = {}
-        self._live = LiveCheck(self._desk.new_session, self.exercise_id, report)
+        self._live = self._desk.live_check(self.exercise_id, report)
         self._live.start()
 
     async def _drawn(self) -> Exercise | None:
@@ -313,4 +320,4 @@ class ExercisePlace(Vertical):
             except Exception as error:
                 self.post_message(self.Failed(self, explain(error)))
 
-        self.run_worker(guarded, group="exercise", exclusive=exclusive)
+        self.run_worker(guarded(), group="exercise", exclusive=exclusive)

@@ -101,8 +101,6 @@ what can be used: blocks of code, predictions, questions, exercises.
         self.lesson, self._entries = lesson, entries
         self.index = min(max(0, index), len(lesson.steps) - 1)
         step = lesson.steps[self.index]
-        self.border_title = lesson.title
-        self.border_subtitle = f"step {self.index + 1} of {len(lesson.steps)}"
         widgets: list[Widget] = [Static(step.title, id="step-title")]
         if self.index == 0 and lesson.intro:
             widgets.insert(0, Markdown(lesson.intro))

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,6 +18,7 @@ from textual.containers import Vertical
 from textual.message import Message
 
 from meshlab.course.model import Block, Lesson, Step
+from meshlab.course.reading import Reading
 from meshlab.errors import MeshlabError
 from meshlab.tui import workfolder
 from meshlab.tui.desk import Desk, explain
@@ -98,19 +100,19 @@ class LessonPlace(Vertical):
     @on(LessonPane.Turned)
     def _turned(self, event: LessonPane.Turned) -> None:
         event.stop()
+        self.border_title = event.lesson.title
+        self.border_subtitle = f"step {self.pane.index + 1} of {len(event.lesson.steps)}"
         self._do(lambda: self._note(event.lesson, event.step), "turned")
 
     async def _note(self, lesson: Lesson, step: Step) -> None:
         await self._desk.read(lambda reading: reading.seen(lesson, step))
         self.post_message(self.Recorded(self))
         for card in self.pane.query(PredictCard):
-            block = card.block
-            choice = await self._desk.read(lambda reading, block=block: reading.prediction(lesson, block))  # type: ignore[misc]
+            choice = await self._desk.read(partial(Reading.prediction, lesson=lesson, block=card.block))
             if choice is not None:
-                card.lock(choice)
+                card.show_locked(choice)
         for quiz in self.pane.query(QuizCard):
-            block = quiz.block
-            result = await self._desk.read(lambda reading, block=block: reading.last_quiz(lesson, block))  # type: ignore[misc]
+            result = await self._desk.read(partial(Reading.last_quiz, lesson=lesson, block=quiz.block))
             if result is not None:
                 quiz.show(result)
 
@@ -158,7 +160,7 @@ class LessonPlace(Vertical):
 
     async def _lock(self, lesson: Lesson, card: PredictCard, choice: str) -> None:
         await self._desk.read(lambda reading: reading.predict(lesson, card.block, choice))
-        card.lock(choice)
+        card.show_locked(choice)
         self.take_focus()
 
     @on(QuizCard.Answered)
@@ -182,23 +184,24 @@ class LessonPlace(Vertical):
         if lesson is None:
             return
         for card in self.pane.query(PredictCard):
-            question = card.question
-            if card.choice is None or question.observe is None or card.is_compared:
-                continue
-            if not self.pane.was_used(question.before):
-                continue
-            command = lesson.block("run", question.observe.run).content
-            deadline = asyncio.get_running_loop().time() + OBSERVE_S
-            while True:
-                output = await _output(command, self.environment, str(workfolder.folder(lesson.id)))
-                block = card.block
-                seen = await self._desk.read(lambda reading, block=block, output=output: reading.observed(lesson, block, output))  # type: ignore[misc]
-                late = asyncio.get_running_loop().time() > deadline
-                if seen is not None and (seen.choice is not None or late):
-                    card.compare(seen)
-                if late or (seen is not None and seen.choice is not None):
-                    break
-                await asyncio.sleep(OBSERVE_POLL_S)
+            locked = card.choice is not None and not card.is_compared
+            if locked and card.question.observe is not None and self.pane.was_used(card.question.before):
+                await self._compare(lesson, card, lesson.block("run", card.question.observe.run).content)
+
+    async def _compare(self, lesson: Lesson, card: PredictCard, command: str) -> None:
+        """Run what shows the outcome until it shows one that the question names, or time is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + OBSERVE_S
+        while True:
+            output = await _output(command, self.environment, str(workfolder.folder(lesson.id)))
+            seen = await self._desk.read(partial(Reading.observed, lesson=lesson, block=card.block, output=output))
+            settled = seen is not None and seen.choice is not None
+            late = loop.time() > deadline
+            if seen is not None and (settled or late):
+                card.compare(seen)
+            if settled or late:
+                return
+            await asyncio.sleep(OBSERVE_POLL_S)
 
     def _do(self, call: Callable[[], Awaitable[None]], group: str) -> None:
         async def guarded() -> None:
@@ -207,7 +210,7 @@ class LessonPlace(Vertical):
             except Exception as error:
                 self.post_message(self.Failed(self, explain(error)))
 
-        self.run_worker(guarded, group=group)
+        self.run_worker(guarded(), group=group)
 
 
 async def _output(command: str, environment: Mapping[str, str], directory: str) -> str:

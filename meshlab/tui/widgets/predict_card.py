@@ -66,7 +66,7 @@ class PredictCard(Vertical):
         yield OptionList(*self._options())
         yield Static(classes="predict-said")
 
-    def lock(self, choice: str) -> None:
+    def show_locked(self, choice: str) -> None:
         """Show the locked prediction and what comes next."""
         self.choice = choice
         options = self.query_one(OptionList)
@@ -81,11 +81,8 @@ class PredictCard(Vertical):
         self.set_class(right, "-right")
         self.set_class(not right, "-wrong")
         verdict = ("✔ as you said", "bold $text-success") if right else ("✘ not as you said", "bold $text-error")
-        self._say(
-            Content.assemble(
-                ("this lab: ", "$text-muted"), (observation.found, "bold"), "  ", verdict, "\n", observation.because.strip()
-            )
-        )
+        facts = Content.assemble(("this lab: ", "$text-muted"), (observation.found, "bold"), "  ", verdict)
+        self._say(Content.assemble(facts, "\n", observation.because.strip()))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Lock the answer, once."""

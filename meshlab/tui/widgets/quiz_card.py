@@ -80,7 +80,8 @@ class QuizCard(Vertical):
         self.set_class(result.right, "-right")
         self.set_class(not result.right, "-wrong")
         lines: list[Content | str] = [
-            Content.styled("✔ right", "bold $text-success") if result.right
+            Content.styled("✔ right", "bold $text-success")
+            if result.right
             else Content.styled("✘ not right; look again", "bold $text-error")
         ]
         for choice in result.choices:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,8 +15,11 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from meshlab.course.model import Task
-from meshlab.grading.live import TaskStatus
 from meshlab.tui.verdict_text import LABEL_WIDTH, WORDS, ladder_line, mark, sentence_lines
+
+if TYPE_CHECKING:
+    # What judges brings the Kubernetes client with it, which the first frame must not wait for.
+    from meshlab.grading.live import TaskStatus
 
 ANSWER_PREFIX = "answer."
 """Checks of this family judge what the learner answers."""
@@ -129,9 +132,7 @@ class TaskItem(Widget, can_focus=True):
         said = WORDS[verdict.outcome] if verdict else "not looked at yet"
         if status is not None and status.checking:
             said += " · looking"
-        return Content.assemble(
-            mark(verdict), " ", (self.asked.id, "bold"), (f"  {kind} · {said}", "$text-muted")
-        )
+        return Content.assemble(mark(verdict), " ", (self.asked.id, "bold"), (f"  {kind} · {said}", "$text-muted"))
 
     def _detail(self, status: TaskStatus) -> Content:
         verdict = status.verdict
@@ -140,8 +141,10 @@ class TaskItem(Widget, can_focus=True):
         parts: list[Content | str] = [ladder_line(verdict)]
         if verdict.outcome == "PENDING" and status.pending_s is not None:
             left = max(0, self.asked.within_s - status.pending_s)
-            parts += ["\n", Content.styled(f"waiting for: {verdict.wanted or verdict.why}; {left:.0f} s left",
-                                           "$text-warning")]
+            parts += [
+                "\n",
+                Content.styled(f"waiting for: {verdict.wanted or verdict.why}; {left:.0f} s left", "$text-warning"),
+            ]
         for label, text in sentence_lines(verdict):
             parts += ["\n", Content.styled(f"{label:<{LABEL_WIDTH}} ", "$text-muted"), Content(text)]
         if status.guarded and verdict.outcome == "PASS":

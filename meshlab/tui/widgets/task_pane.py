@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.reactive import var
 from textual.widgets import Static
 
 from meshlab.course.model import Exercise
 from meshlab.errors import MeshlabError
-from meshlab.grading.live import LiveStatus
 from meshlab.tui.verdict_text import mark
 from meshlab.tui.widgets.notice import Notice
 from meshlab.tui.widgets.task_item import TaskItem
+
+if TYPE_CHECKING:
+    from meshlab.grading.live import LiveStatus
 
 
 class TaskPane(VerticalScroll):
@@ -29,18 +31,8 @@ Verdicts follow the cluster: do something in the terminal and watch them. Nothin
 
 A task climbs a ladder: **declared** (the object exists), **accepted** (it is valid), **pushed** (the proxies have it),
 **observed** (traffic shows it). The rung where it stops tells where to look.
-
-| key | |
-|---|---|
-| **s** | start the exercise |
-| **h** | the next hint for the highlighted task (three tiers) |
-| **a** | go to the line for the answer |
-| **c** | look again now |
-| **x** | the solution, and apply it |
-| **z** | back to the start |
 """
     BINDING_GROUP_TITLE = "Tasks"
-    BINDINGS: ClassVar[list[BindingType]] = []
     DEFAULT_CSS = """
     TaskPane {
         padding: 0 1;
@@ -52,10 +44,12 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
     }
     """
 
+    exercise: var[Exercise | None] = var(None)
+    """The exercise that is shown."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.can_focus = True
-        self.exercise: Exercise | None = None
 
     def compose(self) -> ComposeResult:
         """Trouble, what it is, the tasks, and what to take away."""
@@ -87,7 +81,6 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
     async def nothing(self, text: str) -> None:
         """Show that there is no exercise."""
         await self._clear(None)
-        self.border_title = "Tasks"
         self.query_one("#tasks-head", Static).update(Content.styled(text, "$text-muted"))
 
     async def working(self, exercise: Exercise, stage: str) -> None:
@@ -104,15 +97,18 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
             status: the newest one.
             hints: those taken so far, by task.
         """
+        exercise = status.exercise
+        if exercise is None:
+            return
         items = {item.asked.id: item for item in self.query(TaskItem)}
-        if self.exercise is None or self.exercise != status.exercise or not items:
-            await self._clear(status.exercise)
+        if self.exercise != exercise or not items:
+            await self._clear(exercise)
             items = {entry.task.id: TaskItem(entry.task) for entry in status.tasks}
             await self.query_one("#tasks-list").mount_all(items.values())
         self.query_one(Notice).show(status.error)
         self.query_one("#tasks-head", Static).update(
             Content.assemble(
-                _title(status.exercise),
+                _title(exercise),
                 (f"\n{status.earned.normalize():f} of {status.possible.normalize():f} points", "bold"),
                 ("  · looking" if status.looking else "", "$text-muted"),
             )
@@ -146,7 +142,6 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
 
     async def _clear(self, exercise: Exercise | None) -> None:
         self.exercise = exercise
-        self.border_title = f"Tasks: {exercise.id}" if exercise else "Tasks"
         self.query_one(Notice).show(None)
         self.query_one("#tasks-done").remove_class("-some")
         await self.query_one("#tasks-list").remove_children()

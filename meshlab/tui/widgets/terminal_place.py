@@ -6,15 +6,17 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
 from meshlab.tui import workfolder
-from meshlab.tui.terminal import OwnTerminal, TerminalPane, emulator_available
+
+if TYPE_CHECKING:
+    from meshlab.tui.terminal import OwnTerminal, TerminalPane
 
 NO_EMULATOR = "The terminal pane needs the emulator's wheel (pyghostty), which is not here or switched off."
 
@@ -60,15 +62,17 @@ class TerminalPlace(Vertical):
         self._leave_key = leave_key
         self._command_line = command_line
         self._folder: Path | None = None
+        self.terminal: TerminalPane | OwnTerminal | None = None
+        """The terminal, once it is there."""
 
     def compose(self) -> ComposeResult:
         """Words until the lab is there."""
         yield Static("the terminal opens with the lab", id="terminal-waiting")
 
     @property
-    def terminal(self) -> TerminalPane | OwnTerminal | None:
-        """The terminal, once it is there."""
-        return next((child for child in self.children if isinstance(child, TerminalPane | OwnTerminal)), None)
+    def has_keys(self) -> bool:
+        """Whether what is typed goes to the shell."""
+        return self.terminal is not None and self.terminal.has_focus
 
     def take_focus(self) -> None:
         """Give the keys to the shell, if there is one."""
@@ -78,18 +82,20 @@ class TerminalPlace(Vertical):
 
     async def open(self, environment: Mapping[str, str], lesson_id: str) -> None:
         """Open a shell, or tell the open one of changed variables."""
+        # The emulator is loaded here, so that the first frame does not wait for it.
+        from meshlab.tui.terminal import OwnTerminal, TerminalPane, emulator_available
+
         folder = workfolder.folder(lesson_id or "course")
-        terminal = self.terminal
-        if terminal is None:
-            terminal = (
+        if self.terminal is None:
+            self.terminal = (
                 TerminalPane(leave_key=self._leave_key)
                 if emulator_available()
                 else OwnTerminal(self._command_line, NO_EMULATOR)
             )
             await self.remove_children()
-            await self.mount(terminal)
+            await self.mount(self.terminal)
             self._folder = folder
-        await terminal.open(environment, folder)
+        await self.terminal.open(environment, folder)
 
     def run(self, command: str, lesson_id: str) -> bool:
         """Type a command, in the lesson's folder; False if there is no terminal yet."""
@@ -103,12 +109,12 @@ class TerminalPlace(Vertical):
         terminal.run(command.rstrip("\n"))
         return True
 
-    @on(TerminalPane.CommandFinished)
-    def _command_finished(self, event: TerminalPane.CommandFinished) -> None:
+    def on_terminal_pane_command_finished(self, event: TerminalPane.CommandFinished) -> None:
+        """Pass it on."""
         event.stop()
         self.post_message(self.Finished(self))
 
-    @on(TerminalPane.Left)
-    def _left(self, event: TerminalPane.Left) -> None:
+    def on_terminal_pane_left(self, event: TerminalPane.Left) -> None:
+        """Pass it on."""
         event.stop()
         self.post_message(self.Left(self))
