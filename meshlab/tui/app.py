@@ -31,6 +31,7 @@ class MeshlabApp(App[None], inherit_bindings=False):
         provider: where its exercises run.
         variables: what the terminal's shell gets, once the cluster is there.
         shell_command: what opens such a shell elsewhere.
+        desk: where the work is done; one of its own by default.
     """
 
     TITLE = "meshlab"
@@ -46,11 +47,17 @@ class MeshlabApp(App[None], inherit_bindings=False):
     ]
 
     def __init__(
-        self, course: Course, provider: Provider, *, variables: Callable[[], Variables], shell_command: str
+        self,
+        course: Course,
+        provider: Provider,
+        *,
+        variables: Callable[[], Variables],
+        shell_command: str,
+        desk: Desk | None = None,
     ) -> None:
         super().__init__()
         self.course = course
-        self.desk = Desk(course, provider, self._stage)
+        self.desk = desk or Desk(course, provider, self._stage)
         self._course_screen = CourseScreen(course, self.desk, variables=variables, shell_command=shell_command)
         self._leaving = False
 

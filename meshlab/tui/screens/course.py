@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
@@ -25,6 +25,7 @@ from meshlab.course.catalogue import Course
 from meshlab.course.outline import Outline, outline
 from meshlab.errors import MeshlabError
 from meshlab.tui.desk import Desk, explain
+from meshlab.tui.keys import COURSE_KEYS, TERMINAL_KEY
 from meshlab.tui.screens.dialogs import Help
 from meshlab.tui.widgets.course_tree import CourseTree, Place
 from meshlab.tui.widgets.exercise_card import ExerciseCard
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from meshlab.grading.live import LiveStatus
 
 NO_EXERCISE = "This lesson has no exercise.\n\ng goes on with the course."
-TERMINAL_KEY = "f6"
 
 
 class CourseScreen(Screen[None]):
@@ -57,22 +57,7 @@ class CourseScreen(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = None
     BINDING_GROUP_TITLE = "Everywhere"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("g", "go_on", "Go on", tooltip="What comes next in the course", id="course.next"),
-        Binding("s", "start", "Start", tooltip="Set the exercise up on the cluster", id="exercise.start"),
-        Binding("h", "hint", "Hint", tooltip="The next hint for the highlighted task", id="exercise.hint"),
-        Binding("a", "answer", "Answer", tooltip="Go to the line for an answer", id="exercise.answer", show=False),
-        Binding("c", "check", "Check", tooltip="Look at every task again now", id="exercise.check", show=False),
-        Binding("x", "solve", "Solution", tooltip="Show the solution, and apply it", id="exercise.solve", show=False),
-        Binding("z", "reset", "Reset", tooltip="Back to the exercise's start", id="exercise.reset", show=False),
-        Binding("u", "bring_up", "Lab up", tooltip="Bring the lab up again", id="lab.up"),
-        Binding(TERMINAL_KEY, "terminal", "Terminal", tooltip="Into the terminal, and back", id="pane.terminal"),
-        Binding("1", "pane('course')", "Course", tooltip="Show the course", id="pane.course", show=False),
-        Binding("2", "pane('lesson')", "Lesson", tooltip="Show the lesson", id="pane.lesson", show=False),
-        Binding("3", "pane('tasks')", "Tasks", tooltip="Show the tasks", id="pane.tasks", show=False),
-        Binding("4", "pane('terminal')", "Terminal", tooltip="Show the terminal", id="pane.shell", show=False),
-        Binding("question_mark", "help", "Help", tooltip="Help on the focused pane", id="help", key_display="?"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = COURSE_KEYS
 
     active: var[str] = var("lesson")
     """The pane that a small screen shows, and that keys go to."""
@@ -111,6 +96,21 @@ class CourseScreen(Screen[None]):
                 )
         yield Footer(show_command_palette=False)
 
+    @property
+    def lesson(self) -> LessonPlace:
+        """Where the lesson is."""
+        return self.query_one(LessonPlace)
+
+    @property
+    def exercise(self) -> ExercisePlace:
+        """Where the exercise is."""
+        return self.query_one(ExercisePlace)
+
+    @property
+    def terminal(self) -> TerminalPlace:
+        """Where the terminal is."""
+        return self.query_one(TerminalPlace)
+
     def on_mount(self) -> None:
         """Read first; everything slower comes after the first frame."""
         self.add_class("-at-lesson")
@@ -124,14 +124,14 @@ class CourseScreen(Screen[None]):
         here, ahead = self.outline.here, self.outline.next()
         lesson = here.lesson or ahead.lesson or next(iter(self.course.lessons), "")
         await self._open(Place(lesson, here.exercise))
-        self.query_one(LessonPlace).take_focus()
+        self.lesson.take_focus()
         self.call_after_refresh(self.action_bring_up)
 
     async def refresh_outline(self) -> None:
         """Read how far the learner is, and show it."""
         self.outline = await self.desk.read(lambda reading: outline(reading.course, reading.progress))
         self.query_one(CourseTree).show(self.outline)
-        self.query_one(LessonPane).update_cards({entry.id: entry for entry in self.outline.exercises})
+        self.lesson.pane.update_cards({entry.id: entry for entry in self.outline.exercises})
         earned, possible = self.outline.points_earned, self.outline.points_possible
         self.query_one(TopBar).points = f"{earned.normalize():f}/{possible.normalize():f} points"
 
@@ -142,7 +142,7 @@ class CourseScreen(Screen[None]):
         if entry is None:
             return
         lesson = await self.desk.read(lambda reading: reading.lesson(place.lesson))
-        pane = self.query_one(LessonPane)
+        pane = self.lesson.pane
         if pane.lesson != lesson:
             await self.desk.read(lambda reading: reading.opened(lesson))
             # Where one was; a lesson that was read to its end opens at its beginning.
@@ -154,9 +154,9 @@ class CourseScreen(Screen[None]):
         undone = next((each.id for each in entry.exercises if each.state in ("new", "started")), "")
         exercise = place.exercise or undone or next((each.id for each in entry.exercises), "")
         if exercise:
-            await self.query_one(ExercisePlace).choose(exercise)
+            await self.exercise.choose(exercise)
         else:
-            await self.query_one(ExercisePlace).choose_none(NO_EXERCISE)
+            await self.exercise.choose_none(NO_EXERCISE)
 
     def go_to(self, place: Place, pane: str) -> None:
         """Open a lesson or an exercise, and show a pane of it."""
@@ -173,7 +173,7 @@ class CourseScreen(Screen[None]):
 
     @on(ExerciseCard.Opened)
     def _card_opened(self, event: ExerciseCard.Opened) -> None:
-        lesson = self.query_one(LessonPane).lesson
+        lesson = self.lesson.pane.lesson
         if lesson is not None:
             self.go_to(Place(lesson.id, event.exercise), "tasks")
 
@@ -193,7 +193,7 @@ class CourseScreen(Screen[None]):
 
     @on(LessonPlace.RunWanted)
     def _run_wanted(self, event: LessonPlace.RunWanted) -> None:
-        if not self.query_one(TerminalPlace).run(event.command, event.lesson.id):
+        if not self.terminal.run(event.command, event.lesson.id):
             self.notify("the lab is not up yet", severity="warning", timeout=4)
         elif self.has_class("-narrow"):
             self.action_pane("terminal")
@@ -212,15 +212,15 @@ class CourseScreen(Screen[None]):
             problem = explain(error)
             self._lab_problem = True
             self._show_lab("✘", "$text-error", "down: u brings it up")
-            self.query_one(ExercisePlace).pane.trouble(problem)
+            self.exercise.pane.trouble(problem)
             return
         self._lab_problem = False
-        exercise = self.query_one(ExercisePlace)
+        exercise = self.exercise
         exercise.is_ready = True
         variables = await self.desk.compute(self._variables)
-        lesson = self.query_one(LessonPane).lesson
-        self.query_one(LessonPlace).environment = variables
-        await self.query_one(TerminalPlace).open(variables, lesson.id if lesson else "")
+        lesson = self.lesson.pane.lesson
+        self.lesson.environment = variables
+        await self.terminal.open(variables, lesson.id if lesson else "")
         await self._show_mesh()
         if exercise.exercise_id and not exercise.is_started:
             await exercise.choose(exercise.exercise_id)
@@ -235,7 +235,7 @@ class CourseScreen(Screen[None]):
 
     @on(StageReached)
     async def _stage_reached(self, event: StageReached) -> None:
-        exercise = self.query_one(ExercisePlace)
+        exercise = self.exercise
         if exercise.is_working:
             await exercise.stage(event.text)
         elif not exercise.is_ready:
@@ -265,7 +265,7 @@ class CourseScreen(Screen[None]):
         async def moved() -> None:
             await self._show_mesh()
             # The lesson may speak of what was drawn just now.
-            pane, shown = self.query_one(LessonPane), self.query_one(LessonPane).lesson
+            pane, shown = self.lesson.pane, self.lesson.pane.lesson
             await self.refresh_outline()
             if shown is not None and self.outline is not None:
                 lesson = await self.desk.read(lambda reading: reading.lesson(shown.id))
@@ -276,39 +276,39 @@ class CourseScreen(Screen[None]):
 
     def action_start(self) -> None:
         """Set the exercise up."""
-        self.query_one(ExercisePlace).start()
+        self.exercise.start()
         self.action_pane("tasks")
 
     def action_hint(self) -> None:
         """Take a hint."""
-        self.query_one(ExercisePlace).hint()
+        self.exercise.hint()
 
     def action_solve(self) -> None:
         """Show the solution and apply it."""
-        self.query_one(ExercisePlace).solve()
+        self.exercise.solve()
 
     def action_reset(self) -> None:
         """Put the exercise back."""
-        self.query_one(ExercisePlace).reset()
+        self.exercise.reset()
 
     def action_check(self) -> None:
         """Look again."""
-        self.query_one(ExercisePlace).nudge("asked for")
+        self.exercise.nudge("asked for")
 
     def action_answer(self) -> None:
         """Go to the line for an answer."""
-        if self.query_one(ExercisePlace).ask_for_answer():
+        if self.exercise.ask_for_answer():
             self.active = "tasks"
         else:
             self.notify("no task here asks for an answer", timeout=3)
 
     @on(TerminalPlace.Finished)
     def _command_finished(self) -> None:
-        self.query_one(ExercisePlace).nudge("a command ended")
+        self.exercise.nudge("a command ended")
 
         async def look_around() -> None:
             await self._show_mesh()
-            await self.query_one(LessonPlace).observe()
+            await self.lesson.observe()
 
         self._do(look_around, "after-command")
 
@@ -348,7 +348,7 @@ class CourseScreen(Screen[None]):
     @property
     def is_in_shell(self) -> bool:
         """Whether what is typed goes to the shell."""
-        return self.is_mounted and self.query_one(TerminalPlace).has_keys
+        return self.is_mounted and self.terminal.has_keys
 
     def action_help(self) -> None:
         """Help on the focused pane."""
@@ -367,7 +367,7 @@ class CourseScreen(Screen[None]):
             return True
         if self.is_in_shell:
             return False
-        exercise = self.query_one(ExercisePlace)
+        exercise = self.exercise
         match action:
             case "start":
                 return not exercise.is_started and exercise.is_ready and bool(exercise.exercise_id)
@@ -379,7 +379,7 @@ class CourseScreen(Screen[None]):
 
     async def leave(self) -> None:
         """Stop following the exercise."""
-        await self.query_one(ExercisePlace).leave()
+        await self.exercise.leave()
 
     # Errors
 

@@ -112,6 +112,10 @@ Lessons in their order, and under each its exercises. **Enter** opens what is hi
         text.append(title, style + Style(italic=bool(node.data.exercise)))
         return text
 
+    def take_focus(self) -> None:
+        """Take the keys."""
+        self.focus()
+
     def point_at(self, place: Place) -> None:
         """Move the cursor to what is open now."""
         node = self._places.get(place)

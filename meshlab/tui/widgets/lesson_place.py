@@ -79,8 +79,8 @@ class LessonPlace(Vertical):
     def __init__(self, desk: Desk, *, id: str, classes: str) -> None:
         super().__init__(id=id, classes=classes)
         self._desk = desk
-        self.environment: Mapping[str, str] = {}
-        """The variables of the terminal; empty while there is no cluster."""
+        self.environment: Mapping[str, str] | None = None
+        """The variables of the terminal; None while there is no cluster."""
         self._warned: set[tuple[str, str]] = set()
         self._observed: set[tuple[str, str]] = set()
 
@@ -132,7 +132,7 @@ class LessonPlace(Vertical):
             cards[0].focus_choices()
             self.notify("Predict first: choose, then run it. Running it again skips the prediction.", timeout=6)
             return
-        if not self.environment:
+        if self.environment is None:
             self.notify("the lab is not up yet", severity="warning", timeout=4)
             return
         self.post_message(self.RunWanted(self, lesson, block.content))
@@ -181,19 +181,20 @@ class LessonPlace(Vertical):
     async def observe(self) -> None:
         """After a command: compare each locked prediction whose block was run with what the lab does now."""
         lesson = self.pane.lesson
-        if lesson is None:
+        if lesson is None or self.environment is None:
             return
         for card in self.pane.query(PredictCard):
             locked = card.choice is not None and not card.is_compared
             if locked and card.question.observe is not None and self.pane.was_used(card.question.before):
-                await self._compare(lesson, card, lesson.block("run", card.question.observe.run).content)
+                command = lesson.block("run", card.question.observe.run).content
+                await self._compare(lesson, card, command, self.environment)
 
-    async def _compare(self, lesson: Lesson, card: PredictCard, command: str) -> None:
+    async def _compare(self, lesson: Lesson, card: PredictCard, command: str, environment: Mapping[str, str]) -> None:
         """Run what shows the outcome until it shows one that the question names, or time is over."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + OBSERVE_S
         while True:
-            output = await _output(command, self.environment, str(workfolder.folder(lesson.id)))
+            output = await _output(command, environment, str(workfolder.folder(lesson.id)))
             seen = await self._desk.read(partial(Reading.observed, lesson=lesson, block=card.block, output=output))
             settled = seen is not None and seen.choice is not None
             late = loop.time() > deadline
