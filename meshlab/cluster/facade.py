@@ -23,6 +23,7 @@ import urllib3
 from kubernetes.client.rest import ApiException
 from kubernetes.stream import portforward as kubernetes_portforward
 from kubernetes.stream import stream as kubernetes_stream
+from websocket import WebSocketException
 
 from meshlab.cluster import watch as watching
 from meshlab.cluster.connection import (
@@ -302,19 +303,13 @@ class Cluster:
             ) from error
         except CONNECTION_ERRORS as error:
             raise ClusterUnreachable(f"{self.server} does not answer: {innermost(error)}") from error
-        stdout, stderr = [], []
-        deadline = time.monotonic() + timeout_s
-        while socket.is_open():
-            if time.monotonic() > deadline:
-                socket.close()
-                raise LabError(f"{command[0]} in {namespace}/{pod} did not end within {timeout_s:g} s")
-            socket.update(timeout=1)
-            stdout.append(socket.read_stdout(timeout=0) if socket.peek_stdout() else "")
-            stderr.append(socket.read_stderr(timeout=0) if socket.peek_stderr() else "")
-        stdout.append(socket.read_stdout(timeout=0) if socket.peek_stdout() else "")
-        stderr.append(socket.read_stderr(timeout=0) if socket.peek_stderr() else "")
-        code = socket.returncode
-        return ExecResult("".join(stdout), "".join(stderr), -1 if code is None else int(code))
+        try:
+            return _read_to_end(socket, timeout_s, f"{command[0]} in {namespace}/{pod}")
+        except (WebSocketException, OSError) as error:
+            raise ClusterUnreachable(f"{self.server} broke off {command[0]} in {namespace}/{pod}: {error}") from error
+        finally:
+            # Not `close`, which waits for the other side to say goodbye.
+            socket.sock.shutdown()
 
     def path_of(self, resource: str, namespace: str | None) -> str:
         """The path under which a kind's objects are listed.
@@ -360,6 +355,21 @@ class Cluster:
         listing: Obj = self.request("GET", path)
         entries: list[Obj] = listing["resources"]
         return entries
+
+
+def _read_to_end(socket: Any, timeout_s: float, what: str) -> ExecResult:
+    stdout, stderr = [], []
+    deadline = time.monotonic() + timeout_s
+    while socket.is_open():
+        if time.monotonic() > deadline:
+            raise LabError(f"{what} did not end within {timeout_s:g} s")
+        socket.update(timeout=1)
+        stdout.append(socket.read_stdout(timeout=0) if socket.peek_stdout() else "")
+        stderr.append(socket.read_stderr(timeout=0) if socket.peek_stderr() else "")
+    stdout.append(socket.read_stdout(timeout=0) if socket.peek_stdout() else "")
+    stderr.append(socket.read_stderr(timeout=0) if socket.peek_stderr() else "")
+    code = socket.returncode
+    return ExecResult("".join(stdout), "".join(stderr), -1 if code is None else int(code))
 
 
 def _api_message(error: ApiException) -> str:
