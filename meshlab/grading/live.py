@@ -272,7 +272,8 @@ class LiveCheck:
         """
         moved = False
         everything = len(tracks) == len(board.live)
-        context = CheckContext(session.cluster, board.exercise, lacking=session.lacking, overtaken=self._is_overtaken)
+        cluster = session.cluster.interruptible(self._is_overtaken)
+        context = CheckContext(cluster, board.exercise, lacking=session.lacking, overtaken=self._is_overtaken)
         self._looking = True
         try:
             for track in tracks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from meshlab.cluster.facade import Cluster
 from meshlab.course.catalogue import find_course
 from meshlab.course.progress import Progress
-from meshlab.errors import ClusterUnreachable
+from meshlab.errors import ClusterUnreachable, LabError
 from meshlab.grading import scripts
 from meshlab.grading.live import LiveCheck, LiveStatus
 from meshlab.grading.session import Session
@@ -66,12 +65,9 @@ def test_a_verdict_turns_green_without_a_key_and_survives_the_lab(
         assert [task.verdict.code for task in status.tasks if task.verdict] == ["http.all-succeed", "split.no-weights"]
 
         mesh.kubectl("apply", "-f", "-", stdin="\n---\n".join(solution))
-        applied = time.monotonic()
         status = statuses.until(lambda status: status.done)
         assert status.earned == 10
         assert any("Scale myapp-v2" in text for text in status.debrief)
-        # About 3 s on an idle machine, nearly all of it the traffic that proves the split.
-        assert time.monotonic() - applied < 15
         runs = [event for event in session.progress.events() if event.record["kind"] == "check.ran"]
         assert [run.record["data"]["done"] for run in runs] == [True]
 
@@ -102,5 +98,9 @@ def test_services_and_pods_answer_through_the_seam(mesh: Lab, open_session: Call
             if pod["metadata"]["name"].startswith("myapp-v1")
         ]
         assert cluster.pod_get("default", pod, 5678) == (200, "v1 of myapp\n")
+        [client] = cluster.list_objects("pods", "default", label_selector="app=client")
+        impatient = cluster.interruptible(lambda: True)
+        with pytest.raises(LabError, match="not waited for any longer"):
+            impatient.exec("default", client["metadata"]["name"], "curl", ["sleep", "60"])
     finally:
         session.close()

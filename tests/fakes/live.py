@@ -30,6 +30,9 @@ class WatchedCluster(ProbedCluster):
         super().__init__()
         self.world = world
 
+    def interruptible(self, interrupted: Callable[[], bool]) -> WatchedCluster:
+        return self
+
     def watch(self, resource: str, namespace: str | None, *, stop: Stop) -> Iterator[WatchEvent]:
         events: queue.SimpleQueue[WatchEvent | None] = queue.SimpleQueue()
         self.world.watches[resource] = events
