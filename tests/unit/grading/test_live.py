@@ -11,7 +11,7 @@ import pytest
 
 from meshlab.cluster.facade import WatchEvent
 from meshlab.course.model import Exercise
-from meshlab.errors import ClusterUnreachable, UsageError
+from meshlab.errors import ClusterUnreachable, LabError, UsageError
 from meshlab.grading import live as live_module
 from meshlab.grading.live import LiveStatus
 from meshlab.grading.registry import CheckContext
@@ -85,6 +85,7 @@ def test_what_stops_holding_is_not_done_any_more(listen: Listen) -> None:
     there.says["serves"] = FAIL
     there.tell("pods", "a")
     status = audience.until(lambda status: not status.done and not status.looking)
+    assert not any(status.done and "FAIL" in outcomes(status) for status in audience.heard)
     assert (outcomes(status), status.earned, status.debrief) == (["FAIL", "PASS"], Decimal(0), ())
     assert [of.guarded for of in status.tasks] == [False, True]
 
@@ -166,6 +167,22 @@ def test_a_dead_cluster_is_an_error_until_it_is_back(listen: Listen) -> None:
     status = audience.until(passes)
     assert status.error is None
     assert (there.opened, there.closed) == (2, 1)
+
+
+@pytest.mark.parametrize("said", [LabError("refused"), PENDING])
+def test_a_sick_lab_is_an_error_and_no_verdict(listen: Listen, said: Verdict | Exception) -> None:
+    there = world()
+    audience = listen(there)
+    audience.settled()
+    there.cluster.ready, there.says["split"] = False, said
+    audience.live.nudge()
+    status = audience.until(lambda status: status.error is not None)
+    assert status.error is not None
+    assert (type(status.error), status.error.message) == (LabError, "no node is Ready")
+    assert outcomes(status) == ["PASS", "FAIL"]
+    there.cluster.ready, there.says["split"] = True, PASS
+    assert audience.until(passes).error is None
+    assert [run.done for run in there.runs] == [True]
 
 
 def test_an_exercise_that_is_not_started_is_waited_for(listen: Listen) -> None:
