@@ -11,10 +11,11 @@ from elsewhere.
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import urllib3
 from kubernetes.client.rest import ApiException
 from kubernetes.stream import portforward as kubernetes_portforward
 from kubernetes.stream import stream as kubernetes_stream
+from websocket import WebSocketException
 
 from meshlab.cluster import watch as watching
 from meshlab.cluster.connection import (
@@ -41,6 +43,7 @@ __all__ = ["Cluster", "ExecResult", "NotFoundError", "Obj", "RefusedError", "Sto
 Obj = dict[str, Any]
 
 REQUEST_TIMEOUT_S = 20.0
+INTERRUPT_POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,13 @@ class Cluster:
         self.context = context
         self._connection = Connection(kubeconfig, context)
         self._resources: dict[str, tuple[str, bool]] = {}
+        self._interrupted: Callable[[], bool] = lambda: False
+
+    def interruptible(self, interrupted: Callable[[], bool]) -> Cluster:
+        """The same cluster, by the same connections, whose `exec` gives up as soon as ``interrupted`` says so."""
+        view = copy.copy(self)
+        view._interrupted = interrupted
+        return view
 
     def close(self) -> None:
         """Close the connections that are idle."""
@@ -279,7 +289,8 @@ class Cluster:
         """Run a command in a container and wait for it.
 
         Raises:
-            LabError: the container does not exist, or the command took longer than ``timeout_s``.
+            LabError: the container does not exist, the command took longer than ``timeout_s``, or nobody waits for it
+                any longer (`interruptible`). It may go on in its container, as with ``kubectl exec``.
             ClusterUnreachable: the cluster does not answer.
         """
         api = self._connection.core_api()
@@ -302,13 +313,23 @@ class Cluster:
             ) from error
         except CONNECTION_ERRORS as error:
             raise ClusterUnreachable(f"{self.server} does not answer: {innermost(error)}") from error
+        try:
+            return self._read_to_end(socket, timeout_s, f"{command[0]} in {namespace}/{pod}")
+        except (WebSocketException, OSError) as error:
+            raise ClusterUnreachable(f"{self.server} broke off {command[0]} in {namespace}/{pod}: {error}") from error
+        finally:
+            # Not `close`, which waits for the other side to say goodbye.
+            socket.sock.shutdown()
+
+    def _read_to_end(self, socket: Any, timeout_s: float, what: str) -> ExecResult:
         stdout, stderr = [], []
         deadline = time.monotonic() + timeout_s
         while socket.is_open():
             if time.monotonic() > deadline:
-                socket.close()
-                raise LabError(f"{command[0]} in {namespace}/{pod} did not end within {timeout_s:g} s")
-            socket.update(timeout=1)
+                raise LabError(f"{what} did not end within {timeout_s:g} s")
+            if self._interrupted():
+                raise LabError(f"{what} was not waited for any longer")
+            socket.update(timeout=INTERRUPT_POLL_S)
             stdout.append(socket.read_stdout(timeout=0) if socket.peek_stdout() else "")
             stderr.append(socket.read_stderr(timeout=0) if socket.peek_stderr() else "")
         stdout.append(socket.read_stdout(timeout=0) if socket.peek_stdout() else "")

@@ -221,6 +221,7 @@ def look(context: CheckContext, call: CheckCall, registry: Registry) -> CheckRes
     except ClusterUnreachable as error:
         verdict = lab_error(UNREACHABLE, error.message, "the cluster does not answer", error.hint)
     except LabError as error:
+        context.stop_if_overtaken()
         finding = sickness(context.cluster)
         verdict = _sick(finding, error.message) if finding else _refused(error)
     except Exception as error:  # a check is the course's code; its defect must not cost a learner points

@@ -15,7 +15,9 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import partial
 
+from meshlab.cluster.facade import Cluster
 from meshlab.course.model import Exercise, Task
 from meshlab.errors import ClusterUnreachable, LabError, MeshlabError, UsageError
 from meshlab.grading.changes import Change, ChangeWatch, targets_of
@@ -140,12 +142,14 @@ class Board:
             )
             for track in self.tracks
         )
-        debrief = result.debrief if self.done else ()
+        # While a look is under way, one of its first tasks may have failed already.
+        done = self.done and result.done
+        debrief = result.debrief if done else ()
         return LiveStatus(
             self.exercise,
             self.record,
             tasks,
-            self.done,
+            done,
             result.earned,
             self.exercise.possible,
             debrief,
@@ -272,7 +276,8 @@ class LiveCheck:
         """
         moved = False
         everything = len(tracks) == len(board.live)
-        context = CheckContext(session.cluster, board.exercise, lacking=session.lacking, overtaken=self._is_overtaken)
+        cluster = session.cluster.interruptible(self._is_overtaken)
+        context = CheckContext(cluster, board.exercise, lacking=session.lacking, overtaken=self._is_overtaken)
         self._looking = True
         try:
             for track in tracks:
@@ -282,15 +287,18 @@ class LiveCheck:
                     result = look_at_task(context, track.task, session.registry)
                 finally:
                     track.checking = False
-                _raise_if_lab_failed(result)
+                for check in result.checks:
+                    _raise_if_lab_failed(check.verdict)
                 self._answered, self._error = True, None
-                moved |= track.take(result, self._clock(), lambda verdict, s: overdue(verdict, s, session.cluster))
+                moved |= track.take(result, self._clock(), partial(_overdue, session.cluster))
                 self._looking = track is not tracks[-1]
                 if not self._looking:
                     self._conclude(session, board, everything=everything)
                 self._publish()
             self._overtaken = 0
         except Overtaken:
+            # What comes next is decided by what overtook it.
+            moved = False
             self._overtaken += 1
         finally:
             self._looking = False
@@ -344,9 +352,13 @@ def _passes(track: Track) -> bool:
     return track.mark[0] == "PASS"
 
 
-def _raise_if_lab_failed(result: TaskResult) -> None:
-    for check in result.checks:
-        verdict = check.verdict
-        if verdict.outcome == "ERROR" and verdict.code in LAB_CODES:
-            kind = ClusterUnreachable if verdict.code == UNREACHABLE else LabError
-            raise kind(verdict.found, hint=verdict.hint)
+def _overdue(cluster: Cluster, verdict: Verdict, within_s: float) -> Verdict:
+    decided = overdue(verdict, within_s, cluster)
+    _raise_if_lab_failed(decided)
+    return decided
+
+
+def _raise_if_lab_failed(verdict: Verdict) -> None:
+    if verdict.outcome == "ERROR" and verdict.code in LAB_CODES:
+        kind = ClusterUnreachable if verdict.code == UNREACHABLE else LabError
+        raise kind(verdict.found, hint=verdict.hint)

@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,33 @@ def test_credentials_that_are_not_base64_are_said_in_words(tmp_path: Path) -> No
     )
     with pytest.raises(ClusterUnreachable, match="cannot be used"):
         Cluster(path)
+
+
+def test_a_service_is_asked_through_the_api_server(cluster: Cluster, server: Recorder) -> None:
+    proxy = "/api/v1/namespaces/istio-system/services/https:kiali:20001/proxy"
+    server.answers[f"{proxy}/kiali/api?duration=60s"] = (200, {"nodes": []})
+    assert cluster.service_get("istio-system", "https:kiali", 20001, "/kiali/api", {"duration": "60s"}) == (
+        200,
+        '{"nodes": []}',
+    )
+    # What the Service itself answers is an answer, whatever its status.
+    assert cluster.service_get("istio-system", "https:kiali", 20001)[0] == 404
+    assert server.paths[-1] == f"{proxy}/"
+
+
+def test_a_kind_that_is_gone_is_looked_up_anew(cluster: Cluster, server: Recorder) -> None:
+    assert cluster.path_of("pods", "default") == "/api/v1/namespaces/default/pods"
+    assert cluster.path_of("pods", "default") == "/api/v1/namespaces/default/pods"
+    assert server.paths == ["/api/v1"]
+    cluster.forget("pods")
+    server.answers["/api/v1"] = (200, {"resources": []})
+    with pytest.raises(NotFoundError):
+        cluster.path_of("pods", "default")
+    # What is not there is asked for each time: its definition may come.
+    server.answers["/api/v1"] = (200, LISTS["/api/v1"])
+    assert cluster.path_of("pods", None) == "/api/v1/pods"
+
+
+def test_threads_share_a_cluster(cluster: Cluster) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: cluster.version(), range(64))) == {"v1.37.1"}
