@@ -90,7 +90,7 @@ def read_fence(info: str, content: str, path: Path, line: int, seed: str) -> Blo
         question = _predict(file, attributes) if role == "predict" else _quiz(file, attributes, place, seed)
     elif role == "exercise" and content.strip():
         raise place.fail("an exercise block is empty: its tasks stand in exercise.yaml")
-    return Block(role, language, attributes, content, data, line, question)
+    return Block(role, language, attributes, content, data, line, bool(words), question)
 
 
 def refuse_twins(blocks: Collection[Block], path: Path) -> None:

@@ -79,10 +79,7 @@ def _free(identifier: str, taken: Mapping[str, object], what: str) -> None:
     if not IDENTIFIER.fullmatch(identifier):
         raise UsageError(f'"{identifier}" is no id', hint="lower-case words joined by dashes, such as retry-storm")
     if identifier in taken:
-        raise UsageError(
-            f"there is a{'n' if what == 'exercise' else ''} {what} {identifier} already",
-            hint="ids never change; choose another",
-        )
+        raise UsageError(f"{what} {identifier} exists already", hint="ids never change; choose another")
 
 
 def _title(identifier: str) -> str:
