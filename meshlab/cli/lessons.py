@@ -89,6 +89,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
         question = block.question
         assert isinstance(question, Predict)
         locked = reading.prediction(lesson, block)
+        if arguments.saw is not None and not arguments.choice and locked is None:
+            raise UsageError("say first what you expect", hint=f"meshlab predict {arguments.block} CHOICE")
         if arguments.choice:
             reading.predict(lesson, block, arguments.choice)
             if locked is not None and question.choice(arguments.choice) != locked:
@@ -99,8 +101,6 @@ def run_predict(arguments: argparse.Namespace) -> int:
         print(f"your prediction: {locked}) {question.choices[locked]}" if locked else "no prediction yet")
         if arguments.saw is None:
             return 0
-        if locked is None:
-            raise UsageError("say first what you expect", hint=f"meshlab predict {arguments.block} CHOICE")
         seen = reading.observed(lesson, block, given(arguments.saw))
         if seen is None:
             raise UsageError(

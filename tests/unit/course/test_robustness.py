@@ -75,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @given(text=mutated(EXERCISE))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_exercise_loads_or_is_refused_in_words(folder: Path, text: str) -> None:
     path = folder / "exercises/canary/exercise.yaml"
     write(path, text)
@@ -92,7 +92,7 @@ def test_an_exercise_loads_or_is_refused_in_words(folder: Path, text: str) -> No
 
 
 @given(text=mutated(LESSON))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_lesson_loads_or_is_refused_in_words(folder: Path, text: str) -> None:
     path = folder / "lessons/08-canary.md"
     write(path, text)
