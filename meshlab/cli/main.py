@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from meshlab import __version__
-from meshlab.cli import course, doctor, lab
+from meshlab.cli import course, doctor, exercises, lab, lessons, record
 from meshlab.errors import MeshlabError
 
 EXIT_USAGE = 2
@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"meshlab {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", parser_class=_Parser)
-    for module in (lab, doctor, course):
+    for module in (lab, doctor, lessons, exercises, record, course):
         module.register(commands, common)
     return parser
 

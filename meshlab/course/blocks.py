@@ -28,8 +28,10 @@ class Observe:
 
     run: str
     pattern: re.Pattern[str]
-    is_: dict[str, str]
-    """Value by choice."""
+    choice: str
+    """The choice that comes true."""
+    value: str
+    """What the group catches then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Predict:
         if not self.observe or not found:
             return None
         value = next((group for group in found.groups() if group is not None), found[0])
-        return value, next((key for key, wanted in self.observe.is_.items() if wanted == value), None)
+        return value, self.observe.choice if value == self.observe.value else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,13 @@ class Course:
 
     Args:
         root: that directory.
+        name: what records call it; the directory's name if absent.
 
     Raises:
         CourseError: it lacks one of the three folders.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, name: str = "") -> None:
         missing = [name for name in FOLDERS if not (root / name).is_dir()]
         if missing:
             raise CourseError(
@@ -35,6 +36,7 @@ class Course:
                 hint="a course is a directory with lessons/, exercises/ and checks/",
             )
         self.root = root
+        self.name = name or root.name
         self._samples: dict[str, Exercise] = {}
 
     @cached_property
@@ -72,7 +74,7 @@ class Course:
     @property
     def reference(self) -> str:
         """``default@1.4.0#sha256:...``: which course a record speaks of."""
-        return f"default@{__version__}#sha256:{self.digest[:12]}"
+        return f"{self.name}@{__version__}#sha256:{self.digest[:12]}"
 
     def exercise_file(self, identifier: str) -> exercises.ExerciseFile:
         """An exercise by id.
@@ -140,4 +142,4 @@ def find_course(directory: str | None) -> Course:
         return Course(root.resolve())
     package = Path(__file__).resolve().parent.parent
     shipped = package / "_course"
-    return Course(shipped if shipped.is_dir() else package.parent)
+    return Course(shipped if shipped.is_dir() else package.parent, "default")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from meshlab.course.model import CheckCall, Client, Exercise, Needs, Task, WrongAnswer
 from meshlab.course.variables import render, values_for
-from meshlab.course.yamlfile import KeyPath, YamlFile, parse, read_text
+from meshlab.course.yamlfile import DURATION, IDENTIFIER, KeyPath, YamlFile, parse, read_text
 
 SCHEMA = "meshlab.exercise/1"
 
@@ -41,8 +41,12 @@ _KEYS = [
 _REQUIRED = ["schema", "id", "version", "title", "lesson", "tasks"]
 _TASK_KEYS = ["id", "guard", "text", "check", "guarded_by", "points", "within", "hints"]
 _WRONG_KEYS = ["id", "apply", "run", "answer", "fails", "code", "says"]
-_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m)")
+_CODE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
+_CHECK_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_MOST_POINTS = 1000
+_LONGEST_WITHIN_S = 600
 _DEFAULT_WITHIN = "20s"
 
 
@@ -75,13 +79,11 @@ def read(path: Path) -> ExerciseFile:
     top = file.mapping((), _KEYS, _REQUIRED)
     if top["schema"] != SCHEMA:
         raise file.fail(("schema",), f"must be {SCHEMA}")
-    identifier = file.get(("id",), str)
-    if not _ID.fullmatch(identifier):
-        raise file.fail(("id",), "must be lower-case words joined by dashes")
+    identifier = file.identifier(("id",))
     return ExerciseFile(
         id=identifier,
-        version=file.get(("version",), int),
-        title=file.get(("title",), str),
+        version=file.count(("version",), least=1),
+        title=file.line(("title",)),
         path=path,
         text=text,
         choices=_choices(file),
@@ -113,19 +115,19 @@ def load(source: ExerciseFile, variables: Mapping[str, str], namespaces: Mapping
     return Exercise(
         id=source.id,
         version=source.version,
-        title=file.get(("title",), str),
+        title=file.line(("title",)),
         folder=source.folder,
-        lesson=file.get(("lesson",), str),
+        lesson=file.identifier(("lesson",)),
         tasks=tasks,
         mesh=file.get(("mesh",), str, "istio"),
         family=file.get(("family",), str, source.id),
-        minutes=file.get(("minutes",), int, 0),
+        minutes=file.count(("minutes",)),
         domains=file.strings(("domains",)),
         scope=_one_of(file, ("scope",), ("namespace", "mesh", "cluster")),
         judge=_one_of(file, ("judge",), ("state", "process", "answer")),
         needs=Needs(
             mesh=file.get(("needs", "mesh"), str, ""),
-            memory_mib=file.get(("needs", "memory_mib"), int, 0),
+            memory_mib=file.count(("needs", "memory_mib"), most=1_000_000),
             capabilities=file.strings(("needs", "capabilities")),
         ),
         namespaces=roles,
@@ -134,9 +136,9 @@ def load(source: ExerciseFile, variables: Mapping[str, str], namespaces: Mapping
         starts=_calls(file, ("starts",)) if file.at(("starts",)) else (),
         clients=_clients(file, roles),
         solutions=_files(file, ("solutions",), may_be_absent=True),
-        wrong=tuple(_wrong(file, index, tasks) for index in range(len(file.get(("wrong",), list, [])))),
+        wrong=tuple(wrong for wrong in _wrong(file, tasks) if _is_packed_with(source.folder, wrong)),
         debrief=file.get(("debrief", "always"), str, ""),
-        debrief_notes=file.get(("debrief", "notes"), dict, {}),
+        debrief_notes=_notes(file),
     )
 
 
@@ -152,7 +154,9 @@ def render_file(exercise: Exercise, name: str) -> str:
 
 def _choices(file: YamlFile) -> dict[str, tuple[str, ...]]:
     choices = {}
-    for name in file.get(("vars",), dict, {}):
+    for name in file.keys(("vars",)):
+        if not _VARIABLE.fullmatch(name):
+            raise file.fail(("vars", name), "a variable is named with letters, digits and _")
         file.mapping(("vars", name), ["pick"], ["pick"])
         options = file.strings(("vars", name, "pick"))
         if not options:
@@ -162,14 +166,29 @@ def _choices(file: YamlFile) -> dict[str, tuple[str, ...]]:
 
 
 def _namespaces(file: YamlFile, identifier: str) -> dict[str, str]:
-    given = file.get(("namespaces",), dict, {"app": f"mesh-{identifier}"})
+    if file.at(("namespaces",)) is None:
+        return {"app": f"mesh-{identifier}"}
+    given = file.keys(("namespaces",))
     if not given:
         raise file.fail(("namespaces",), "needs at least one role")
     names = {}
     for role in given:
+        if not IDENTIFIER.fullmatch(role):
+            raise file.fail(("namespaces", role), "a role is named with lower-case words joined by dashes")
         default = f"mesh-{identifier}" if len(given) == 1 else f"mesh-{identifier}-{role}"
         names[role] = file.get(("namespaces", role), str, default)
+        if not _NAMESPACE.fullmatch(names[role]):
+            raise file.fail(("namespaces", role), f"{names[role]!r} is no name for a namespace")
     return names
+
+
+def _notes(file: YamlFile) -> dict[str, str]:
+    """What to say when a check reports a note, by the note's code."""
+    for note in file.keys(("debrief", "notes")):
+        if not _CODE.fullmatch(note):
+            raise file.fail(("debrief", "notes", note), "a note is named as a code: family.what")
+        file.get(("debrief", "notes", note), str)
+    return {note: text.strip() for note, text in file.texts(("debrief", "notes")).items()}
 
 
 def _one_of(file: YamlFile, where: KeyPath, allowed: tuple[str, ...]) -> Any:
@@ -182,13 +201,27 @@ def _one_of(file: YamlFile, where: KeyPath, allowed: tuple[str, ...]) -> Any:
 def _files(file: YamlFile, where: KeyPath, *, may_be_absent: bool = False) -> tuple[str, ...]:
     """Names of files in the exercise's folder; a course packed for learners lacks solutions and wrong answers."""
     names = file.strings(where)
-    folder = file.path.parent
-    if may_be_absent and not any((folder / name).exists() for name in names):
+    if may_be_absent and not any(_is_there(file.path.parent, name) for name in names):
         return ()
-    for index, name in enumerate(names):
-        if not (folder / name).is_file():
-            raise file.fail((*where, index), f"there is no file {name} in {folder}")
-    return names
+    return tuple(_file(file, (*where, index)) for index in range(len(names)))
+
+
+def _file(file: YamlFile, where: KeyPath, *, must_be_there: bool = True) -> str:
+    """The name of one file, which lies in the exercise's folder and nowhere else."""
+    name, folder = file.get(where, str), file.path.parent
+    if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise file.fail(where, f"must name a file of this folder, not {name!r}")
+    if must_be_there and not _is_there(folder, name):
+        raise file.fail(where, f"there is no file {name} in {folder}")
+    return str(name)
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    try:
+        return (folder / name).is_file()
+    except (OSError, ValueError):
+        # Too long a name, or a byte that no file can carry.
+        return False
 
 
 def _calls(file: YamlFile, where: KeyPath) -> tuple[CheckCall, ...]:
@@ -200,9 +233,12 @@ def _calls(file: YamlFile, where: KeyPath) -> tuple[CheckCall, ...]:
         entry = file.get(place, dict)
         if not entry or len(entry) != 1:
             raise file.fail(place, "must be one check with its parameters: {name: {...}}")
-        name, params = next(iter(entry.items()))
+        name, params = file.keys(place)[0], next(iter(entry.values()))
+        if not _CHECK_NAME.fullmatch(name):
+            raise file.fail((*place, name), "a check is named family.what")
         if params is not None and not isinstance(params, dict):
             raise file.fail((*place, name), "parameters must be a mapping")
+        file.keys((*place, name))
         calls.append(CheckCall(name, params or {}))
     if not calls:
         raise file.fail(where, "needs at least one check")
@@ -217,24 +253,29 @@ def _task(file: YamlFile, index: int) -> Task:
         points = Decimal(str(task.get("points", 0)))
     except InvalidOperation as error:
         raise file.fail((*where, "points"), "must be a number") from error
-    if not points.is_finite():
+    if not points.is_finite() or isinstance(task.get("points"), bool):
         raise file.fail((*where, "points"), "must be a number")
+    if points > _MOST_POINTS or points != round(points, 2):
+        raise file.fail((*where, "points"), f"must be at most {_MOST_POINTS}, with at most two decimal places")
     if guard and points:
         raise file.fail((*where, "points"), "a guard holds at the start and earns nothing")
     if not guard and points <= 0:
         raise file.fail(where, "a goal needs points (or guard: true)")
-    within = file.get((*where, "within"), str, _DEFAULT_WITHIN)
-    duration = _DURATION.fullmatch(within)
-    if duration is None:
-        raise file.fail((*where, "within"), 'must be a duration such as "20s"')
+    within = DURATION.fullmatch(file.get((*where, "within"), str, _DEFAULT_WITHIN))
+    within_s = float(within[1]) * (60 if within[2] == "m" else 1) if within else 0.0
+    if not 0 < within_s <= _LONGEST_WITHIN_S:
+        raise file.fail((*where, "within"), f'must be a duration such as "20s", at most {_LONGEST_WITHIN_S}s')
+    text = str(file.get((*where, "text"), str)).strip()
+    if not text:
+        raise file.fail((*where, "text"), "must say what is asked for")
     return Task(
-        id=file.get((*where, "id"), str),
-        text=file.get((*where, "text"), str),
+        id=file.identifier((*where, "id")),
+        text=text,
         checks=_calls(file, (*where, "check")),
         guard=guard,
         guarded_by=file.strings((*where, "guarded_by")),
         points=points,
-        within_s=float(duration[1]) * (60 if duration[2] == "m" else 1),
+        within_s=within_s,
         hints=file.strings((*where, "hints")),
     )
 
@@ -255,7 +296,7 @@ def _check_tasks(file: YamlFile, tasks: tuple[Task, ...]) -> None:
 
 def _clients(file: YamlFile, roles: Mapping[str, str]) -> dict[str, Client]:
     clients = {}
-    for name in file.get(("clients",), dict, {}):
+    for name in file.keys(("clients",)):
         where: KeyPath = ("clients", name)
         file.mapping(where, ["namespace", "service_account"], ["service_account"])
         role = file.get((*where, "namespace"), str, next(iter(roles)))
@@ -265,21 +306,45 @@ def _clients(file: YamlFile, roles: Mapping[str, str]) -> dict[str, Client]:
     return clients
 
 
-def _wrong(file: YamlFile, index: int, tasks: tuple[Task, ...]) -> WrongAnswer:
-    where: KeyPath = ("wrong", index)
-    entry = file.mapping(where, _WRONG_KEYS, ["id", "fails", "code"])
-    given = [key for key in ("apply", "run", "answer") if key in entry]
-    if len(given) != 1:
-        raise file.fail(where, "needs exactly one of apply, run and answer")
-    fails = file.get((*where, "fails"), str)
-    if fails not in {task.id for task in tasks}:
-        raise file.fail((*where, "fails"), f"{fails} is not a task")
-    return WrongAnswer(
-        id=file.get((*where, "id"), str),
-        fails=fails,
-        code=file.get((*where, "code"), str),
-        says=file.strings((*where, "says")),
-        apply=file.get((*where, "apply"), str, ""),
-        run=file.get((*where, "run"), str, ""),
-        answer=file.get((*where, "answer"), dict, {}),
-    )
+def _is_packed_with(folder: Path, wrong: WrongAnswer) -> bool:
+    return bool(wrong.answer) or _is_there(folder, wrong.apply or wrong.run)
+
+
+def _wrong(file: YamlFile, tasks: tuple[Task, ...]) -> Iterator[WrongAnswer]:
+    """The wrong answers, whether their files are there or the folder was packed without them."""
+    count = len(file.get(("wrong",), list, []))
+    named = [file.at(("wrong", index, key)) for index in range(count) for key in ("apply", "run")]
+    names = [name for name in named if isinstance(name, str)]
+    packed = bool(names) and not any(_is_there(file.path.parent, name) for name in names)
+    seen: set[str] = set()
+    for index in range(count):
+        where: KeyPath = ("wrong", index)
+        entry = file.mapping(where, _WRONG_KEYS, ["id", "fails", "code"])
+        given = [key for key in ("apply", "run", "answer") if key in entry]
+        if len(given) != 1:
+            raise file.fail(where, "needs exactly one of apply, run and answer")
+        ids = [task.id for task in tasks]
+        fails = file.get((*where, "fails"), str)
+        if fails not in ids:
+            raise file.fail((*where, "fails"), f"{fails} is not a task", f"tasks: {', '.join(ids)}")
+        answer = file.texts((*where, "answer"))
+        for task in answer:
+            if task not in ids:
+                raise file.fail((*where, "answer", task), f"{task} is not a task", f"tasks: {', '.join(ids)}")
+        if given == ["answer"] and not answer:
+            raise file.fail((*where, "answer"), "needs an answer to at least one task")
+        identifier, code = file.identifier((*where, "id")), file.get((*where, "code"), str)
+        if identifier in seen:
+            raise file.fail((*where, "id"), f"{identifier} stands here a second time")
+        seen.add(identifier)
+        if not _CODE.fullmatch(code):
+            raise file.fail((*where, "code"), "must be a verdict's code: family.what")
+        yield WrongAnswer(
+            id=identifier,
+            fails=fails,
+            code=code,
+            says=file.strings((*where, "says")),
+            apply=_file(file, (*where, "apply"), must_be_there=not packed) if "apply" in given else "",
+            run=_file(file, (*where, "run"), must_be_there=not packed) if "run" in given else "",
+            answer=answer,
+        )

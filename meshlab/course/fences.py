@@ -90,7 +90,7 @@ def read_fence(info: str, content: str, path: Path, line: int, seed: str) -> Blo
         question = _predict(file, attributes) if role == "predict" else _quiz(file, attributes, place, seed)
     elif role == "exercise" and content.strip():
         raise place.fail("an exercise block is empty: its tasks stand in exercise.yaml")
-    return Block(role, language, attributes, content, data, line, question)
+    return Block(role, language, attributes, content, data, line, bool(words), question)
 
 
 def refuse_twins(blocks: Collection[Block], path: Path) -> None:
@@ -172,13 +172,7 @@ def _predict(file: YamlFile, attributes: dict[str, str]) -> Predict:
             pattern = re.compile(file.get(("observe", "match"), str))
         except (re.error, RecursionError, OverflowError) as error:
             raise file.fail(("observe", "match"), f"not a regular expression: {error}") from error
-        is_ = file.texts(("observe", "is"))
-        for key in is_:
-            if key not in texts:
-                raise file.fail(("observe", "is", key), "is not a choice", _near(key, texts))
-        if not is_:
-            raise file.fail(("observe", "is"), "needs the value of at least one choice")
-        observe = Observe(file.get(("observe", "run"), str), pattern, is_)
+        observe = Observe(file.get(("observe", "run"), str), pattern, *_comes_true(file, texts))
     return Predict(
         attributes["id"],
         attributes.get("before", ""),
@@ -187,6 +181,17 @@ def _predict(file: YamlFile, attributes: dict[str, str]) -> Predict:
         file.get(("because",), str).strip(),
         observe,
     )
+
+
+def _comes_true(file: YamlFile, texts: Collection[str]) -> tuple[str, str]:
+    """The choice that comes true, and the value that shows it: ``is: {c: "503"}``."""
+    true = file.texts(("observe", "is"))
+    for key in true:
+        if key not in texts:
+            raise file.fail(("observe", "is", key), "is not a choice", _near(key, texts))
+    if len(true) != 1:
+        raise file.fail(("observe", "is"), "names the one choice that comes true, with the value that shows it")
+    return next(iter(true.items()))
 
 
 def _quiz(file: YamlFile, attributes: dict[str, str], place: _Place, seed: str) -> Quiz:

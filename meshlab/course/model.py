@@ -128,6 +128,8 @@ class Block:
     """The parsed YAML of a ``predict`` or ``quiz`` block, which `question` is made of; else None."""
     line: int
     """1-based line in the file."""
+    marked: bool = True
+    """Whether the fence names its role; one that does not is shown, and may have been forgotten."""
     question: Predict | Quiz | None = None
     """What a ``predict`` or ``quiz`` block asks; else None."""
 

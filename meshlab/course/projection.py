@@ -6,10 +6,12 @@ only what came since. Nothing here is stored; another policy is another fold ove
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
+
+import orjson
 
 IDLE_MS = 5 * 60 * 1000
 """A gap between two events that is longer does not count as active time."""
@@ -31,6 +33,7 @@ class ExerciseRecord:
     first_done_at: str | None = None
     last_at: str = ""
     active_ms: int = 0
+    last_moment: tuple[str, int] = ("", 0)
     earned: float = 0.0
     """The most that one check of all tasks earned."""
     tasks: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -90,7 +93,6 @@ class Projection:
         self.exercises: dict[str, ExerciseRecord] = {}
         self.lessons: dict[str, LessonRecord] = {}
         self.here = Place()
-        self._last_mono: dict[str, tuple[str, int]] = {}
 
     def apply(self, row: tuple[Any, ...]) -> None:
         """Fold one event in.
@@ -104,25 +106,32 @@ class Projection:
             if record is None:
                 record = self.exercises[exercise] = ExerciseRecord(exercise)
             record.last_at = at
-            self._active(record, boot, mono_ms)
-            self.here = Place(self.here.lesson, exercise)
+            record.active_ms += active_ms((record.last_moment, (boot, mono_ms)))
+            record.last_moment = (boot, mono_ms)
+            if self.here.exercise != exercise:
+                self.here = Place(self.here.lesson, exercise)
             if kind in _ON_EXERCISES:
                 _ON_EXERCISES[kind](record, at, task, data)
         elif kind in _ON_LESSONS:
-            values = json.loads(data)
+            values = orjson.loads(data)
             name = values["lesson"]
             lesson = self.lessons.get(name)
             if lesson is None:
                 lesson = self.lessons[name] = LessonRecord(name, at, at)
             lesson.last_at = at
-            self.here = Place(name, values.get("exercise", ""))
+            place = (name, values.get("exercise", ""))
+            if place != (self.here.lesson, self.here.exercise):
+                self.here = Place(*place)
             _ON_LESSONS[kind](lesson, at, values)
 
-    def _active(self, record: ExerciseRecord, boot: str, mono_ms: int) -> None:
-        last_boot, last_ms = self._last_mono.get(record.exercise, ("", 0))
+
+def active_ms(moments: Sequence[tuple[str, int]]) -> int:
+    """Active time: the gaps between events (boot, milliseconds), leaving out those too long to be work."""
+    total = 0
+    for (last_boot, last_ms), (boot, mono_ms) in pairwise(moments):
         if last_boot == boot and 0 <= mono_ms - last_ms < IDLE_MS:
-            record.active_ms += mono_ms - last_ms
-        self._last_mono[record.exercise] = (boot, mono_ms)
+            total += mono_ms - last_ms
+    return total
 
 
 def _started(record: ExerciseRecord, at: str, task: str, data: str) -> None:
@@ -146,7 +155,7 @@ def _solved(record: ExerciseRecord, at: str, task: str, data: str) -> None:
 
 
 def _checked(record: ExerciseRecord, at: str, task: str, data: str) -> None:
-    values = json.loads(data)
+    values = orjson.loads(data)
     verdicts = values["verdicts"]
     record.checks += 1
     # A check of one task says nothing of the others.

@@ -71,7 +71,7 @@ class YamlFile:
             return default
         kinds = kind if isinstance(kind, tuple) else (kind,)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            names = " or ".join(_NAMES.get(one, one.__name__) for one in kinds)
+            names = " or ".join(dict.fromkeys(_NAMES.get(one, one.__name__) for one in kinds))
             raise self.fail(where, f"must be {names}, not {_kind(value)}")
         return value
 

@@ -117,6 +117,9 @@ class Session:
             exercise_id, key=self.progress.course_key, learner=self.progress.learner, round_=round_
         )
         record = self.workbench.start(exercise, learner=self.progress.learner, round_=round_)
+        # The cluster knows of no attempt: one that this file takes for open went with its lab.
+        while (lost := self.progress.open_attempt_of(exercise_id)) is not None:
+            self.progress.close_attempt(lost.id, exercise=exercise_id, why="superseded")
         self._note_attempt(exercise, record)
         self.progress.append(
             "exercise.started",
@@ -248,8 +251,7 @@ class Session:
         exercise, record = self.resume(exercise_id)
         if remove:
             self.workbench.remove(exercise, record)
-            self.progress.close_attempt(record.attempt)
-            self.progress.append("attempt.closed", attempt=record.attempt, exercise=exercise.id)
+            self.progress.close_attempt(record.attempt, exercise=exercise.id)
         else:
             self.workbench.reset(exercise, record)
             self.progress.append("exercise.reset", attempt=record.attempt, exercise=exercise.id)

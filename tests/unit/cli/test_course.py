@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from meshlab.cli import course
+from meshlab.cli import console, exercises
 from meshlab.cli.main import main
 from meshlab.cli.render import lesson_text
 from meshlab.course.lessons import load_lesson
@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_verdict_shows_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
-    course._print_task(result(task("split"), FAIL))
+    exercises._print_task(result(task("split"), FAIL))
     assert capsys.readouterr().out.splitlines() == [
         "✘ FAIL         split  [a.wrong]",
         "    ladder  declared ✔ > accepted ✔ > pushed ✘",
@@ -43,7 +43,7 @@ def test_a_verdict_shows_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_right_answer_is_short(capsys: pytest.CaptureFixture[str]) -> None:
-    course._print_task(result(task("split"), PASS))
+    exercises._print_task(result(task("split"), PASS))
     assert capsys.readouterr().out.splitlines() == [
         "✔ PASS         split  [a.right]",
         "    ladder  declared ✔ > accepted ✔ > pushed ✔ > observed ✔",
@@ -53,7 +53,7 @@ def test_a_right_answer_is_short(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_score_says_what_was_not_judged(capsys: pytest.CaptureFixture[str]) -> None:
     judged = results(one=PASS, two=ERROR)
-    course._print_score(judged, build_report([judged], CONTEXT))
+    exercises._print_score(judged, build_report([judged], CONTEXT))
     assert capsys.readouterr().out == "\n10 of 20 points (10 not judged)\n"
 
 
@@ -61,15 +61,15 @@ def test_progress_leaves_no_rest_on_the_screen(monkeypatch: pytest.MonkeyPatch) 
     # The last "waiting for ..." stayed under the first line of the result.
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    with pytest.raises(LabError), course._progress_line_cleared():
-        course._progress_line("waiting for default/client")
+    with pytest.raises(LabError), console.progress_line_cleared():
+        console.progress_line("waiting for default/client")
         raise LabError("it broke")
     assert screen.getvalue().endswith("waiting for default/client\r\r\x1b[2K")
 
 
 def test_without_a_terminal_there_is_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    with course._progress_line_cleared():
-        course._progress_line("waiting")
+    with console.progress_line_cleared():
+        console.progress_line("waiting")
     assert capsys.readouterr() == ("", "")
 
 
@@ -79,17 +79,17 @@ def test_without_a_terminal_there_is_no_progress(capsys: pytest.CaptureFixture[s
 def test_a_person_is_asked(typed: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     if goes_on:
-        course._confirm(argparse.Namespace(yes=False), "Really?")
+        console.confirm(argparse.Namespace(yes=False), "Really?")
     else:
         with pytest.raises(UsageError, match="nothing was changed"):
-            course._confirm(argparse.Namespace(yes=False), "Really?")
+            console.confirm(argparse.Namespace(yes=False), "Really?")
 
 
 def test_yes_and_scripts_are_not_asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
-    course._confirm(argparse.Namespace(yes=True), "Really?")
+    console.confirm(argparse.Namespace(yes=True), "Really?")
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    course._confirm(argparse.Namespace(yes=False), "Really?")
+    console.confirm(argparse.Namespace(yes=False), "Really?")
     assert capsys.readouterr() == ("", "")
 
 
@@ -117,7 +117,10 @@ def test_progress_fits_its_schema(progress: Path, capsys: pytest.CaptureFixture[
 
 def test_progress_for_people(progress: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["progress"]) == 0
-    assert " ".join(capsys.readouterr().out.split()) == "canary done, and since changed 2 checks, 1 hints"
+    assert [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()] == [
+        "exercise canary done, and since changed 2 checks, 1 hints",
+        "10 of 10 points",
+    ]
 
 
 def test_lint_finds_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +172,8 @@ plain
 
 def test_a_reader_sees_questions_and_no_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "01.md").write_text(LESSON)
-    lesson_text(load_lesson(tmp_path / "01.md"))
+    lesson = load_lesson(tmp_path / "01.md")
+    lesson_text(lesson, lesson.steps)
     said = capsys.readouterr().out
     for shown in ("Intro.", "Which?", "This", "That", "a) nothing", "b) 503", "curl http://myapp/", "plain"):
         assert shown in said

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from meshlab import __version__
-from meshlab.cli import course as course_commands
+from meshlab.cli import lessons as lesson_commands
 from meshlab.cli.lab import split_passthrough
 from meshlab.cli.main import build_parser, main, print_error
 from meshlab.errors import UsageError
@@ -55,6 +55,10 @@ def test_common_options_may_stand_before_and_after_the_command(line: str) -> Non
         "lesson canary", "exercises", "start canary", "check canary/split --wait 10s -o junit", "hint canary",
         "solve canary --show -y", "reset canary --remove --yes", "answer canary/task 503", "progress -o json",
         "course lint", "course test canary --jobs 2 --times 3",
+        "check canary --watch", "lesson canary --step route", "quiz canary", "quiz canary/weights a c", "next -o json",
+        "predict canary/no-subsets c", "predict canary/no-subsets --saw -", "goto exercise/canary", "data path",
+        "data export", "data erase -y", "course new course DIR", "course new lesson retries",
+        "course new exercise retry --lesson retries",
     ],
 )  # fmt: skip
 def test_every_command_knows_what_to_run(line: str) -> None:
@@ -88,9 +92,9 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
     assert (caught.value.code, capsys.readouterr().out) == (0, f"meshlab {__version__}\n")
 
 
-def test_no_command_prints_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
-    assert "usage: meshlab" in capsys.readouterr().out
+def test_no_command_is_the_screen_which_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "the course needs a terminal" in capsys.readouterr().err
 
 
 def test_an_error_for_people_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,6 +143,16 @@ def test_mistakes_have_their_exit_code_and_fit_the_schema(
         ("--kubeconfig f up", 2, "up starts the embedded lab"),
         ("answer canary 503", 2, "answer EXERCISE/TASK VALUE|@FILE"),
         ("start canray", 2, "did you mean canary?"),
+        ("lesson canary --step rout", 2, "its steps: "),
+        ("quiz canary/wights", 2, "it has: weights, scale"),
+        ("quiz canary b", 2, "LESSON/QUESTION"),
+        ("quiz canary/weights q", 2, "choices: a, b, c"),
+        ("predict canary/no-subsets z", 2, "choices: a, b, c, d"),
+        ("predict canary/no-subsets --saw 503", 2, "meshlab predict canary/no-subsets CHOICE"),
+        ("goto module/canary", 2, "ID, lesson/ID or exercise/ID"),
+        ("goto nowhere", 2, "meshlab lessons lists them"),
+        ("course new lesson canary", 2, "lesson canary exists already"),
+        ("course new lesson Re_tries", 2, "lower-case words joined by dashes"),
     ],
 )
 def test_mistakes_are_explained(line: str, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,11 +166,26 @@ def test_interrupting_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(arguments: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(course_commands, "run_lessons", interrupted)
+    monkeypatch.setattr(lesson_commands, "run_lessons", interrupted)
     assert main(["lessons"]) == 130
 
 
-@pytest.mark.parametrize("line", ["down", "status", "progress", "exercises", "lessons", "lesson canary", "course lint"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "down",
+        "status",
+        "progress",
+        "exercises",
+        "lessons",
+        "lesson canary",
+        "quiz canary",
+        "next",
+        "goto lesson/canary",
+        "data path",
+        "course lint",
+    ],
+)
 def test_what_works_without_a_lab(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line.split()) == 0
     said = capsys.readouterr()
@@ -169,6 +198,9 @@ def test_what_works_without_a_lab(line: str, capsys: pytest.CaptureFixture[str])
     [
         ("lessons", "lessons"),
         ("lesson canary", "lesson"),
+        ("lesson canary --step route", "lesson"),
+        ("quiz canary", "quiz"),
+        ("next", "next"),
         ("exercises", "exercises"),
         ("progress", "progress"),
         ("status", "status"),

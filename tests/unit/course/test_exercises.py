@@ -103,8 +103,23 @@ def test_other_namespaces_may_stand_for_the_roles(tmp_path: Path) -> None:
     assert exercise.main_namespace == "team-1"
 
 
-def test_a_course_packed_for_learners_lacks_solutions(tmp_path: Path) -> None:
-    assert loaded(tmp_path, solutions=["solution/gone.sh"]).solutions == ()
+def test_a_course_packed_for_learners_lacks_solutions_and_wrong_answers(tmp_path: Path) -> None:
+    exercise = loaded(
+        tmp_path,
+        solutions=["solution/gone.sh"],
+        wrong=[
+            {"id": "w", "fails": "split", "code": "x.y", "apply": "wrong/gone.yaml"},
+            {"id": "said", "fails": "split", "code": "x.y", "answer": {"split": 20}},
+        ],
+    )
+    assert exercise.solutions == ()
+    assert [(wrong.id, wrong.answer) for wrong in exercise.wrong] == [("said", {"split": "20"})]
+
+
+def test_one_missing_file_among_several_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "here.yaml").write_text("")
+    wrong = [{"id": name, "fails": "split", "code": "x.y", "apply": f"{name}.yaml"} for name in ("here", "gone")]
+    assert problem(tmp_path, wrong=wrong) == f"wrong.1.apply: there is no file gone.yaml in {tmp_path}"
 
 
 REFUSED = {
@@ -148,8 +163,54 @@ REFUSED = {
     ),
     "points": ({"tasks": [GOAL | {"points": "ten"}]}, "tasks.0.points: must be a number"),
     "no number": ({"tasks": [GOAL | {"points": float("nan")}]}, "tasks.0.points: must be a number"),
-    "within": ({"tasks": [GOAL | {"within": "20"}]}, 'tasks.0.within: must be a duration such as "20s"'),
+    "within": ({"tasks": [GOAL | {"within": "20"}]}, 'tasks.0.within: must be a duration such as "20s", at most 600s'),
     "task twice": ({"tasks": [GOAL, GOAL]}, "tasks.1.id: split stands here a second time"),
+    "points in thirds": (
+        {"tasks": [GOAL | {"points": 3.333}]},
+        "tasks.0.points: must be at most 1000, with at most two decimal places",
+    ),
+    "points beyond measure": (
+        {"tasks": [GOAL | {"points": "1e99"}]},
+        "tasks.0.points: must be at most 1000, with at most two decimal places",
+    ),
+    "points of truth": ({"tasks": [GOAL | {"points": True}]}, "tasks.0.points: must be a number"),
+    "within a day": (
+        {"tasks": [GOAL | {"within": "999m"}]},
+        'tasks.0.within: must be a duration such as "20s", at most 600s',
+    ),
+    "no text": ({"tasks": [GOAL | {"text": "  "}]}, "tasks.0.text: must say what is asked for"),
+    "task id": ({"tasks": [GOAL | {"id": "Split it"}]}, "tasks.0.id: must be lower-case words joined by dashes"),
+    "version 0": ({"version": 0}, "version: must be a number from 1 to 9999"),
+    "check name": ({"tasks": [GOAL | {"check": {"split": {}}}]}, "tasks.0.check.split: a check is named family.what"),
+    "setup elsewhere": (
+        {"setup": ["../app.yaml"]},
+        "setup.0: must name a file of this folder, not '../app.yaml'",
+    ),
+    "setup of a long name": ({"setup": ["x" * 400]}, "setup.0: there is no file " + "x" * 400 + " in {folder}"),
+    "name of a namespace": (
+        {"namespaces": {"app": "Mesh_App"}},
+        "namespaces.app: 'Mesh_App' is no name for a namespace",
+    ),
+    "role that is no text": ({"namespaces": {5: "x"}}, "namespaces.5: the key must be a string, not a number"),
+    "variable": ({"vars": {"my key": {"pick": ["a"]}}}, "vars.my key: a variable is named with letters, digits and _"),
+    "note": ({"debrief": {"notes": {"old": "x"}}}, "debrief.notes.old: a note is named as a code: family.what"),
+    "note text": ({"debrief": {"notes": {"vs.old": ["x"]}}}, "debrief.notes.vs.old: must be a string, not a list"),
+    "answer to nothing": (
+        {"wrong": [{"id": "w", "fails": "split", "code": "x.y", "answer": {"splat": 3}}]},
+        "wrong.0.answer.splat: splat is not a task",
+    ),
+    "empty answer": (
+        {"wrong": [{"id": "w", "fails": "split", "code": "x.y", "answer": {}}]},
+        "wrong.0.answer: needs an answer to at least one task",
+    ),
+    "code": (
+        {"wrong": [{"id": "w", "fails": "split", "code": "bad", "apply": "a"}]},
+        "wrong.0.code: must be a verdict's code: family.what",
+    ),
+    "same wrong answer": (
+        {"wrong": [{"id": "w", "fails": "split", "code": "x.y", "answer": {"split": 3}}] * 2},
+        "wrong.1.id: w stands here a second time",
+    ),
     "guarded by a goal": (
         {"tasks": [GOAL, GOAL | {"id": "two", "guarded_by": ["split"]}]},
         "tasks.1.guarded_by: split is not a guard of this exercise",

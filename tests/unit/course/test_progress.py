@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meshlab.course.progress import GENESIS, Progress
+from meshlab.course.ids import Moment
+from meshlab.course.progress import GENESIS, Event, Progress
 from meshlab.errors import LabError
 
 
@@ -167,3 +169,158 @@ def test_a_directory_that_cannot_be_made_is_said_in_words(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(LabError, match="progress cannot be kept in"):
         Progress(tmp_path / "file" / "progress.db")
+
+
+class Clock:
+    """Two clocks that go as a test says."""
+
+    def __init__(self) -> None:
+        self.wall = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+        self.mono_ms = 1000
+        self.boot = "b-1"
+
+    def __call__(self) -> Moment:
+        at = self.wall.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+        return Moment(at, self.mono_ms, self.boot)
+
+    def forward(self, seconds: float) -> None:
+        self.wall += timedelta(seconds=seconds)
+        self.mono_ms += round(seconds * 1000)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def timed(tmp_path: Path, clock: Clock) -> Any:
+    opened = Progress(tmp_path / "timed.db", lab="default", clock=clock)
+    yield opened
+    opened.close()
+
+
+def test_a_clock_that_was_changed_is_recorded(timed: Progress, clock: Clock) -> None:
+    timed.append("one")
+    clock.forward(3600)
+    clock.wall += timedelta(seconds=2)  # put right by the network: no change
+    timed.append("two")
+    clock.wall -= timedelta(days=1)
+    timed.append("three")
+    clock.boot, clock.mono_ms = "b-2", 5
+    clock.wall += timedelta(days=3)
+    timed.append("four")
+    records = [event.record for event in timed.events()]
+    assert [record["kind"] for record in records] == ["one", "two", "clock.changed", "three", "four"]
+    assert records[2]["data"] == {"jump_ms": -86_400_000}
+    assert timed.verify() is None
+
+
+def test_active_time_leaves_out_the_pauses(timed: Progress, clock: Clock) -> None:
+    for pause in (0, 60, 299, 301, 3600, 30):
+        clock.forward(pause)
+        timed.append("check.ran", exercise="canary", attempt="a-1", done=False, verdicts={})
+    assert timed.summary()[0]["active_s"] == 60 + 299 + 30
+
+
+def test_an_attempt_leaves_the_machine_as_a_record(timed: Progress, clock: Clock) -> None:
+    timed.open_attempt("canary", 1, 2, {"key": "track"}, "a-1")
+    timed.append("exercise.started", attempt="a-1", exercise="canary")
+    for tier, task in ((1, "split"), (2, "split"), (1, "serves")):
+        clock.forward(10)
+        timed.append("hint.taken", attempt="a-1", exercise="canary", task=task, tier=tier)
+    timed.append("exercise.reset", attempt="a-1", exercise="canary")
+    timed.append("hint.taken", attempt="a-2", exercise="canary", task="split", tier=3)
+    assert timed.attempts("canary") == [
+        {
+            "v": 1, "attempt": "a-1", "learner": timed.learner, "exercise": "canary", "exercise_version": 1, "round": 2,
+            "vars": {"key": "track"}, "mode": "learn", "trust": "self", "started_at": "2026-11-23T10:00:00.000Z",
+            "closed_at": None, "active_s": 30, "resets": 1, "hints": {"split": 2, "serves": 1}, "solution_seen": False,
+        }
+    ]  # fmt: skip
+
+
+def test_closing_an_attempt_is_an_event_with_a_reason(progress: Progress) -> None:
+    progress.open_attempt("canary", 1, 1, {"key": "track"}, "a-1")
+    assert progress.open_attempt_of("canary") is not None
+    for _ in range(2):
+        progress.close_attempt("a-1", exercise="canary")
+    assert progress.open_attempt_of("canary") is None
+    (event,) = progress.events()
+    assert (event.record["kind"], event.record["attempt"], event.record["data"]) == (
+        "attempt.closed", "a-1", {"why": "removed"},
+    )  # fmt: skip
+
+
+def test_the_export_is_the_chain_itself(progress: Progress) -> None:
+    progress.append("lesson.opened", lesson="canary")
+    progress.append("exercise.started", exercise="canary", vars={"key": "track"})
+    records = [json.loads(line) for line in progress.export()]
+    assert records == [event.record for event in progress.events()]
+    assert Event(records[0]).digest == records[1]["prev"]
+
+
+def test_what_is_erased_is_gone_from_the_file_too(progress: Progress) -> None:
+    learner, key = progress.learner, progress.course_key
+    progress.append("exercise.started", exercise="canary-to-forget")
+    progress.open_attempt("canary-to-forget", 1, 1, {}, "a-1")
+    assert b"canary-to-forget" in progress.path.read_bytes()
+    watching = Progress(progress.path)
+    assert watching.projection().exercises
+    progress.erase()
+    assert b"canary-to-forget" not in progress.path.read_bytes()
+    assert (progress.events(), progress.verify()) == ([], None)
+    assert progress.learner != learner and progress.course_key != key
+    progress.append("lesson.opened", lesson="canary")
+    assert watching.projection().exercises == {}
+    watching.close()
+
+
+def test_a_file_of_a_newer_meshlab_is_refused_and_kept(progress: Progress) -> None:
+    progress.append("one")
+    with sqlite3.connect(progress.path) as db:
+        db.execute("pragma user_version = 9")
+    db.close()
+    before = progress.path.read_bytes()
+    with pytest.raises(LabError, match="was written by a newer meshlab") as caught:
+        Progress(progress.path)
+    assert "not touched" in caught.value.hint
+    assert progress.path.read_bytes() == before
+
+
+def test_a_file_from_before_the_version_was_kept_is_taken_over(progress: Progress) -> None:
+    progress.append("one")
+    with sqlite3.connect(progress.path) as db:
+        db.execute("pragma user_version = 0")
+        db.execute("drop index event_exercise")
+    db.close()
+    again = Progress(progress.path)
+    assert [event.record["kind"] for event in again.events()] == ["one"]
+    again.close()
+
+
+def test_a_damaged_page_is_said_in_words_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "progress.db"
+    whole = Progress(path)
+    for number in range(200):
+        whole.append("check.ran", exercise="canary", done=False, verdicts={}, number=number, filler="x" * 200)
+    whole.close()
+    content = bytearray(path.read_bytes())
+    content[4096 * 12 :] = b"\xff" * (len(content) - 4096 * 12)
+    path.write_bytes(content)
+    with pytest.raises(LabError, match="malformed") as caught:
+        damaged = Progress(path)
+        try:
+            damaged.projection()
+        finally:
+            damaged.close()
+    assert f"mv {path}" in caught.value.hint
+    assert path.read_bytes() == bytes(content)
+
+
+@pytest.mark.parametrize("data", ["no json", "{}", "[]", '"x"'])
+def test_an_event_that_was_changed_by_hand_is_named(progress: Progress, data: str) -> None:
+    progress.append("lesson.opened", lesson="canary")
+    change(progress, f"update event set data = '{data}' where seq = 1")
+    with pytest.raises(LabError, match="event 1 of the progress file is damaged"):
+        progress.projection()

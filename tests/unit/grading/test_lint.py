@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,37 @@ def test_the_canary_is_well_formed(root: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
+        (
+            EXERCISE,
+            "ica.traffic.shifting",
+            "ica.traffic.shiftin",
+            "exercise.yaml:9: domains.1: no domain is called ica.traffic.shiftin (did you mean ica.traffic.shifting?)",
+        ),
+        (EXERCISE, "[proxy.http]", "[proxy.htp]", "no capability is called proxy.htp (did you mean proxy.http?)"),
+        (EXERCISE, "minutes: 15", "minutes: 0", "exercise.yaml:8: minutes: say how many minutes it takes"),
+        (
+            EXERCISE,
+            "solutions: [solution/module.sh, solution/weights-4-and-1.sh]",
+            "",
+            "without a solution nobody can prove",
+        ),
+        (EXERCISE, "run: wrong/scale.sh", "apply: wrong/scale.sh", "every wrong answer is a manifest"),
+        (EXERCISE, "80 % of the requests", "most of the requests", "does not name 80, which traffic.split judges"),
+        (LESSON, "minutes: 12", "minutes: 11", "08-canary.md:5: minutes: the steps take 12, the lesson says 11"),
+        (LESSON, "minutes: 12", "minutes: 40", "minutes: the steps take 12 only, the lesson says 40"),
+        (LESSON, "minutes: 12", "minutes: 0", "minutes: say how long it takes"),
+        (
+            LESSON,
+            "```yaml exercise id=canary\n```",
+            "",
+            "08-canary.md:10: exercises: exercise canary has no card".replace("exercises: ", ""),
+        ),
+        (LESSON, "```text output of=ask\n", "```text\n", "this fence neither runs nor is marked"),
+        (LESSON, "```text output of=ask\n", "```\n", "this fence names no language"),
+        (LESSON, "run id=labels", "run id=labels in=clint", "in=clint is no client of the lesson's exercises"),
+        (LESSON, "before=apply", "before=ask", "predict names ask, which stands before it"),
+        (LESSON, "output of=ask\n", "output of=labels\n", "output of=labels names no run block before it"),
+        (LESSON, "## Apply it alone <!-- step: alone minutes=2 -->", "", "step route takes about 5"),
         (EXERCISE, "lesson: canary", "lesson: canery", "lesson canery does not exist"),
         (LESSON, "exercises: [canary]", "exercises: []", "lesson canary does not name exercise canary"),
         (LESSON, "exercises: [canary]", "exercises: [canary, kenari]", "exercise kenari does not exist"),
@@ -94,7 +126,7 @@ def test_two_wrong_answers_are_wanted(root: Path) -> None:
     text = path.read_text()
     start, end = text.index("wrong:\n"), text.index("debrief:")
     path.write_text(text[:start] + text[end:])
-    assert findings(root) == [f"{EXERCISE}: at least two wrong answers are wanted"]
+    assert findings(root) == [f"{EXERCISE}:1: wrong: at least two wrong answers are wanted"]
 
 
 def test_a_broken_check_module_is_a_finding(root: Path) -> None:
@@ -105,4 +137,39 @@ def test_a_broken_check_module_is_a_finding(root: Path) -> None:
 def test_both_seeds_are_examined(root: Path, edit: Edit) -> None:
     # The text quotes the first choice, so only the second draw shows that the judged label is not named.
     edit(EXERCISE, "({{key}}=v1) and 20 % reach v2 ({{key}}=v2)", "(release=v1) and 20 % reach v2 (release=v2)")
-    assert findings(root) == [f"{EXERCISE}: the text of task split does not name track, which traffic.split judges"]
+    (finding,) = findings(root)
+    assert re.fullmatch(
+        rf"{EXERCISE}:\d+: tasks.1.text: the text of task split does not name track, which traffic.split judges",
+        finding,
+    )
+
+
+def test_a_name_that_two_exercises_draw_has_to_say_whose_it_is(root: Path, edit: Edit) -> None:
+    shutil.copytree(root / "exercises/canary", root / "exercises/second")
+    edit("exercises/second/exercise.yaml", "id: canary", "id: second")
+    edit("exercises/second/exercise.yaml", "release, track, edition, build", "build, edition")
+    edit(LESSON, "exercises: [canary]", "exercises: [canary, second]")
+    edit(
+        LESSON,
+        "```yaml exercise id=canary\n```",
+        "```yaml exercise id=canary\n```\n\n```yaml exercise id=second\n```\n\n{{key}} {{canary.key}} {{ns.app}}",
+    )
+    (finding,) = findings(root)
+    assert finding.endswith("{{key}} is in 2 exercises: write {{EXERCISE.key}}")
+
+
+def test_a_course_packed_for_learners_is_well_formed(root: Path) -> None:
+    for folder in ("solution", "wrong"):
+        shutil.rmtree(root / "exercises/canary" / folder)
+    assert findings(root) == []
+
+
+def test_findings_come_in_the_order_of_the_lines(root: Path, edit: Edit) -> None:
+    for name in ("numbers", "alone", "subset"):
+        text = (root / LESSON).read_text()
+        mark = re.search(rf" <!-- step: {name} minutes=\d -->", text)
+        assert mark is not None
+        edit(LESSON, mark[0], "")
+    lines = [int(finding.split(":")[1]) for finding in findings(root)]
+    assert len(lines) == 3
+    assert lines == sorted(lines)

@@ -1,0 +1,2 @@
+# Deleted, to be made anew, and forgotten.
+kubectl delete configmap greeting -n {{ns.app}}
