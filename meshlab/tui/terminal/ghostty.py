@@ -20,6 +20,7 @@ from meshlab.tui.terminal.emulator import PLAIN, Color, Cursor, CursorShape, His
 
 SCROLLBACK_ROWS = 10_000
 CLIPBOARD_BYTES = 1 << 20
+GRAPHEME_CLUSTERS = 2027
 
 # cffi cannot pass a union by value; this twin has GhosttyTerminalScrollViewport's layout (see pyghostty's _ffi.py).
 ffi.cdef("typedef struct { GhosttyTerminalScrollViewportTag tag; uint64_t value[2]; } MeshlabScrollViewport;")
@@ -74,6 +75,10 @@ class GhosttyEmulator:
         self._set("CLIPBOARD_WRITE", self._on_copy)
         self._set("CLIPBOARD_WRITE_MAX_BYTES", ffi.new("size_t*", CLIPBOARD_BYTES))
         self._set("BELL", self._on_bell)
+        # As in Ghostty itself: an emoji with a modifier is one character of two cells, not two of them.
+        grapheme_clusters = ffi.new("GhosttyTerminalModeConfig*", {"mode": GRAPHEME_CLUSTERS, "value": True})
+        self._set("MODE_DEFAULT", grapheme_clusters)
+        self._set("MODE", grapheme_clusters)
         self._state = self._new("GhosttyRenderState", lib.ghostty_render_state_new, lib.ghostty_render_state_free)
         self._iterator = self._new(
             "GhosttyRenderStateRowIterator",
@@ -287,7 +292,9 @@ class GhosttyEmulator:
                 break
             if marked:
                 text = "".join(chr(_codepoint(c) or 32) for c in marked if not _wide(c) & 2)
-                lines.append(text if len(text) == columns else f"{text.rstrip()}\n")
+                # A line that fills its row goes on in the next one.
+                full = _semantic(row[-1]) == lib.GHOSTTY_CELL_SEMANTIC_INPUT and _codepoint(row[-1])
+                lines.append(text if full else f"{text.rstrip()}\n")
             if any(_semantic(c) == lib.GHOSTTY_CELL_SEMANTIC_PROMPT for c in row):
                 break
             y -= 1
