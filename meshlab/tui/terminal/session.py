@@ -207,7 +207,7 @@ class ShellSession:
         if self._process is None:
             return
         pasted = encode_paste(command, bracketed=self._emulator.mode(Mode.BRACKETED_PASTE))
-        self._process.write((KILL_LINE if self._emulator.typed() else b"") + pasted + b"\r")
+        self._process.write((KILL_LINE if self._emulator.typed() or self._sent else b"") + pasted + b"\r")
         self.tracker.entered(command)
         # Until the next prompt: a second command must not follow on the heels of this one.
         self.tracker.at_prompt = False

@@ -62,6 +62,11 @@ class TerminalSurface(Widget):
         self._painted_at = 0.0
         self._held = 0
 
+    @property
+    def repaint_due(self) -> bool:
+        """Whether something changed that is not drawn yet; no timer runs otherwise."""
+        return self._repaint is not None
+
     def show_emulator(self, emulator: Emulator) -> None:
         """Show an emulator from now on."""
         self.emulator = emulator

@@ -219,7 +219,7 @@ async def test_silence_costs_nothing(run_app: RunApp) -> None:
     async with run_app(start=False) as at:
         at.pane.feed(b"x")
         await at.sees("x")
-        await at.until(lambda: at.pane._repaint is None)
+        await at.until(lambda: not at.pane.repaint_due)
 
 
 async def test_no_emulator_means_a_terminal_of_ones_own(run_app: RunApp) -> None:

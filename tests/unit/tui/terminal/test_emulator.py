@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from meshlab.tui.terminal.emulator import Cursor, CursorShape, Emulator, Look, Mode, Outlets
+from meshlab.tui.terminal.emulator import Cursor, CursorShape, Emulator, EmulatorUnavailable, Look, Mode, Outlets
 from meshlab.tui.terminal.engine import SWITCH, default_emulator, emulator_available
 
 pytestmark = pytest.mark.skipif(not emulator_available(), reason="no emulator wheel for this machine")
@@ -252,3 +254,15 @@ def test_no_bytes_make_it_raise(make: MakeEmulator) -> None:
 def test_the_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SWITCH, "1")
     assert not emulator_available()
+
+
+def test_the_engine_is_imported_only_when_one_is_made() -> None:
+    code = "import sys, meshlab.tui.terminal as t; t.emulator_available(); sys.exit('pyghostty' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_broken_engine_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What the import system does for a module that cannot be loaded.
+    monkeypatch.setitem(sys.modules, "meshlab.tui.terminal.ghostty", None)
+    with pytest.raises(EmulatorUnavailable):
+        default_emulator(80, 24, Outlets())
