@@ -1,8 +1,8 @@
 """How the terminal pane holds up under floods: `python benchmarks/terminal.py` prints latency and CPU.
 
 `late` is how much later than asked a 5 ms sleep returns while the pane takes output: what a person feels as lag
-anywhere in the app. Another process that takes the CPU counts in it; `work` does not know of others: it is the CPU time that the
-loop spent between two such ticks.
+anywhere in the app. Another process that takes the CPU counts in it; `work` does not know of others: it is the CPU time
+that the loop spent between two such ticks.
 """
 
 from __future__ import annotations

@@ -15,20 +15,20 @@ A pane that is maximized gives Escape to Textual; set `ESCAPE_TO_MINIMIZE = Fals
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from textual import events
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 
 from meshlab.errors import MeshlabError
 from meshlab.tui.terminal.emulator import EmulatorFactory, EmulatorUnavailable, Mode, Outlets
-from meshlab.tui.terminal.engine import default_emulator
+from meshlab.tui.terminal.engine import default_emulator, load_engine
 from meshlab.tui.terminal.keys import encode_key, encode_paste
 from meshlab.tui.terminal.marks import Finished
 from meshlab.tui.terminal.own import OwnTerminal
@@ -166,6 +166,7 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
         self._session: ShellSession | None = None
         self._own: OwnTerminal | None = None
         self._opened: tuple[Mapping[str, str], Path] | None = None
+        self._early: list[Callable[[], None]] = []
         self._ended = False
         self._rang = False
 
@@ -197,6 +198,8 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
             self._own.run(command)
         elif self._session is not None:
             self._session.run(command)
+        else:
+            self._early.append(lambda: self.run(command))
 
     def insert(self, text: str) -> None:
         """Type text without Enter."""
@@ -204,11 +207,15 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
             self._own.insert(text)
         elif self._session is not None:
             self._session.insert(text)
+        else:
+            self._early.append(lambda: self.insert(text))
 
     def feed(self, data: bytes) -> None:
         """Show bytes as if a program had printed them; needs no shell."""
         if self._session is not None:
             self._session.feed(data)
+        elif self._own is None:
+            self._early.append(lambda: self.feed(data))
 
     @property
     def busy(self) -> bool:
@@ -225,23 +232,26 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
 
     # Life
 
-    def compose(self) -> ComposeResult:
+    async def on_mount(self) -> None:
+        if self._factory is default_emulator:
+            await asyncio.to_thread(load_engine)
         try:
             emulator = self._factory(*SIZE, Outlets(reply=self.send, copy=self.copy, bell=self._ring))
         except EmulatorUnavailable as unavailable:
             self._own = OwnTerminal(reason=unavailable.message)
             self.add_class("-own")
             self.can_focus = False
-            yield self._own
-            return
-        listeners = SessionEvents(self.changed, self._finished, self._shell_ended)
-        self._session = ShellSession(emulator, listeners, shell=self._shell)
-        self.show_emulator(emulator)
-
-    async def on_mount(self) -> None:
-        self.changed()
-        if self._opened is not None:
-            await self.open(*self._opened)
+            await self.mount(self._own)
+        else:
+            listeners = SessionEvents(self.changed, self._finished, self._shell_ended)
+            self._session = ShellSession(emulator, listeners, shell=self._shell)
+            self.show_emulator(emulator)
+            self.on_resize()
+            if self._opened is not None:
+                await self._start_again()
+        early, self._early = self._early, []
+        for call in early:
+            call()
 
     async def on_unmount(self) -> None:
         if self._session is not None:
@@ -267,7 +277,7 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
         self.changed()
 
     async def _start_again(self) -> None:
-        """Give the person a new shell where the last one ended."""
+        """Start the shell that the app asked for; a failure is shown, as nobody here could do better."""
         if self._opened is not None:
             try:
                 await self.open(*self._opened)
