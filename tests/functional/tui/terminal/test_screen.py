@@ -226,7 +226,7 @@ async def test_no_emulator_means_a_terminal_of_ones_own(run_app: RunApp) -> None
     def none(columns: int, rows: int, outlets: Outlets) -> Any:
         raise EmulatorUnavailable("No wheel for this machine.")
 
-    async with run_app(start=False, emulator_factory=none) as at:
+    async with run_app(start=False, emulator_factory=none, command_line="meshlab --lab two shell") as at:
         own = at.pane.query_one(OwnTerminal)
         await at.open()
         at.pane.run("kubectl get pods\n")
@@ -234,7 +234,8 @@ async def test_no_emulator_means_a_terminal_of_ones_own(run_app: RunApp) -> None
         assert at.app.clipboard == "kubectl get pods"
         shown = str(own.render())
         assert "No wheel for this machine." in shown
-        assert "meshlab shell" in shown
+        assert "meshlab --lab two shell" in shown
+        assert 'eval "$(meshlab --lab two env)"' in shown
         assert "kubectl get pods" in shown
         assert not at.pane.can_focus
         assert not at.pane.busy

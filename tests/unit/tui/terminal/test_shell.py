@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from meshlab.tui.terminal.private import PrivateDirectory
 from meshlab.tui.terminal.shell import ShellSetup, choose_shell, environment_script
 
 ELSEWHERE = {"bash": "/bin/bash", "/bin/bash": "/bin/bash", "/bin/zsh": "/bin/zsh"}
@@ -63,7 +66,7 @@ def test_the_same_variables_again_are_no_change(setup: ShellSetup) -> None:
 def test_the_directory_is_private_and_goes_away() -> None:
     setup = ShellSetup("/bin/zsh", {"ZDOTDIR": "/home/me/zsh"})
     assert setup.path.stat().st_mode & 0o077 == 0
-    assert {path.name for path in setup.path.iterdir()} == {".zshenv", ".zshrc"}
+    assert {path.name for path in setup.path.iterdir()} == {".zshenv", ".zshrc", "lock"}
     assert setup.environment()["MESHLAB_ZDOTDIR"] == "/home/me/zsh"
     assert setup.environment()["ZDOTDIR"] == str(setup.path)
     setup.close()
@@ -101,3 +104,26 @@ def test_the_start_up_files_parse(name: str, shell: str) -> None:
         subprocess.run([shell, "-n", str(Path(module.__file__).with_name("rc") / name)], check=True)
     except FileNotFoundError:
         pytest.skip(f"no {shell} here")
+
+
+ABANDON = "import os; from meshlab.tui.terminal.private import PrivateDirectory as P; print(P().path); os._exit(0)"
+
+
+def test_a_directory_of_a_killed_app_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mine = PrivateDirectory()
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    left = Path(
+        subprocess.run(
+            [sys.executable, "-uc", ABANDON], env=environment, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    )
+    assert left.is_dir()
+    assert left.parent == tmp_path
+    next_one = PrivateDirectory()
+    assert not left.exists()
+    assert mine.path.is_dir()
+    for directory in (mine, next_one):
+        directory.close()
+        directory.close()
+        assert not directory.path.exists()
