@@ -3,9 +3,9 @@
 The lab's variables and a command line flow in; "a command ended" flows out, so that the check runs just then. Which
 module has what:
 
-* `pane`, `surface` (the widgets); `own` (the other terminal);
+* `pane`, `surface`, `captions` (the widgets); `own` (the other terminal);
 * `view`, `paint`, `palette` (how it looks); `pointer`, `selection`, `mouse`, `keys` (what the person does);
-* `session`, `shell`, `marks` (the shell and its prompts); `process`, `controlling_tty` (the pseudo-terminal);
+* `session`, `shell`, `private`, `marks` (the shell); `process`, `controlling_tty` (the pseudo-terminal);
 * `emulator` (the protocol); `engine`, `ghostty` (what stands behind it).
 """
 

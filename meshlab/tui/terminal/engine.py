@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.util
 import os
 
@@ -16,8 +18,15 @@ def emulator_available() -> bool:
     return os.environ.get(SWITCH) != "1" and importlib.util.find_spec("pyghostty") is not None
 
 
+def load_engine() -> None:
+    """Import the engine ahead of time, in a thread: it takes a third of a second, and a failure is told later."""
+    with contextlib.suppress(ImportError, OSError, AttributeError, LookupError):
+        if emulator_available():
+            importlib.import_module("meshlab.tui.terminal.ghostty")
+
+
 def default_emulator(columns: int, rows: int, outlets: Outlets) -> Emulator:
-    """An emulator of the engine that meshlab ships with. Importing it takes a tenth of a second, so it is done here.
+    """An emulator of the engine that meshlab ships with, imported here at the latest.
 
     Raises:
         EmulatorUnavailable: there is no wheel for this machine, it cannot be loaded, or the pane is switched off.

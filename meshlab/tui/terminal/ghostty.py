@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyghostty import GhosttyError, Terminal
 from pyghostty._ffi import ffi, lib, union_fn
@@ -20,6 +20,7 @@ from meshlab.tui.terminal.emulator import PLAIN, Color, Cursor, CursorShape, His
 
 SCROLLBACK_ROWS = 10_000
 CLIPBOARD_BYTES = 1 << 20
+GRAPHEME_CLUSTERS = 2027
 
 # cffi cannot pass a union by value; this twin has GhosttyTerminalScrollViewport's layout (see pyghostty's _ffi.py).
 ffi.cdef("typedef struct { GhosttyTerminalScrollViewportTag tag; uint64_t value[2]; } MeshlabScrollViewport;")
@@ -34,22 +35,39 @@ _SHAPES = {
 }
 
 
-def _field(*path: str) -> Callable[[int], int]:
-    """A reader of one field of a cell, by the library's description of its bits."""
+class _Bits(NamedTuple):
+    """Where a field stands in a cell."""
+
+    shift: int
+    mask: int
+
+    def of(self, cell: int) -> int:
+        """The field's value."""
+        return (cell >> self.shift) & self.mask
+
+    @property
+    def in_place(self) -> int:
+        """A mask of the field where it stands."""
+        return self.mask << self.shift
+
+
+def _bits(*path: str) -> _Bits:
+    """A field of a cell, by the library's description of its bits."""
     shift, spec = 0, {"bits": _LAYOUT}
     for name in path:
         spec = spec["bits"][name] if "bits" in spec else spec["arms"][name]
         shift += spec.get("lsb", 0)
-    mask = (1 << spec["width"]) - 1
-    return lambda cell: (cell >> shift) & mask
+    return _Bits(shift, (1 << spec["width"]) - 1)
 
 
-_tag = _field("content_tag")
-_content = _field("content")
-_codepoint = _field("content", "CODEPOINT", "codepoint")
-_style_id = _field("style_id")
-_wide = _field("wide")
-_semantic = _field("semantic_content")
+_TAG = _bits("content_tag")
+_CONTENT = _bits("content")
+_CODEPOINT = _bits("content", "CODEPOINT", "codepoint")
+_STYLE_ID = _bits("style_id")
+_WIDE = _bits("wide")
+_SEMANTIC = _bits("semantic_content")
+_PARTICULAR = _TAG.in_place | _WIDE.in_place
+"""Bits that are 0 in a cell with one character of one code point and one cell; most cells are such."""
 
 
 def _color(color: Any) -> Color:
@@ -74,6 +92,10 @@ class GhosttyEmulator:
         self._set("CLIPBOARD_WRITE", self._on_copy)
         self._set("CLIPBOARD_WRITE_MAX_BYTES", ffi.new("size_t*", CLIPBOARD_BYTES))
         self._set("BELL", self._on_bell)
+        # As in Ghostty itself: an emoji with a modifier is one character of two cells, not two of them.
+        grapheme_clusters = ffi.new("GhosttyTerminalModeConfig*", {"mode": GRAPHEME_CLUSTERS, "value": True})
+        self._set("MODE_DEFAULT", grapheme_clusters)
+        self._set("MODE", grapheme_clusters)
         self._state = self._new("GhosttyRenderState", lib.ghostty_render_state_new, lib.ghostty_render_state_free)
         self._iterator = self._new(
             "GhosttyRenderStateRowIterator",
@@ -153,16 +175,12 @@ class GhosttyEmulator:
         cells = ffi.unpack(self._view.ptr, self._view.len)
         lib.ghostty_render_state_row_get(iterator, lib.GHOSTTY_RENDER_STATE_ROW_DATA_CELLS, self._cells)
         starts: list[int] = []
-        last: tuple[int, int] | int = -1
+        style, particular = _STYLE_ID.in_place, _PARTICULAR
+        last = -1
         for x, cell in enumerate(cells):
-            tag, wide = _tag(cell), _wide(cell)
-            if wide == lib.GHOSTTY_CELL_WIDE_SPACER_TAIL:
-                continue
-            # What may be wider or narrower than a library thinks is a run of its own, so that no neighbour moves.
-            alone = wide or tag == lib.GHOSTTY_CELL_CONTENT_CODEPOINT_GRAPHEME
-            filled = tag >= lib.GHOSTTY_CELL_CONTENT_BG_COLOR_PALETTE
-            key = x if alone else (_style_id(cell), _content(cell) + 1 if filled else 0)
-            if key != last:
+            # Styles are counted from 0 in place; keys below 0 are for cells that no neighbour joins.
+            key = cell & style if not cell & particular else self._particular_key(cell, x)
+            if key is not None and key != last:
                 starts.append(x)
                 last = key
         return tuple(
@@ -170,18 +188,30 @@ class GhosttyEmulator:
             for start, end in pairwise([*starts, len(cells)])
         )
 
+    @staticmethod
+    def _particular_key(cell: int, x: int) -> int | None:
+        """What tells a cell that is no plain character from others; None if it belongs to the one before."""
+        tag, wide = _TAG.of(cell), _WIDE.of(cell)
+        if wide == lib.GHOSTTY_CELL_WIDE_SPACER_TAIL:
+            return None
+        # What may be wider or narrower than a library thinks is a run of its own, so that no neighbour moves.
+        if wide or tag == lib.GHOSTTY_CELL_CONTENT_CODEPOINT_GRAPHEME:
+            return -2 - x
+        return cell & (_STYLE_ID.in_place | _CONTENT.in_place | _TAG.in_place)
+
     def _text(self, cells: Sequence[int], start: int, end: int) -> str:
-        if _tag(cells[start]) == lib.GHOSTTY_CELL_CONTENT_CODEPOINT_GRAPHEME:
+        if _TAG.of(cells[start]) == lib.GHOSTTY_CELL_CONTENT_CODEPOINT_GRAPHEME:
             self._select(start)
             self._cell("GRAPHEMES_LEN", self._count)
             if self._count[0] <= len(self._grapheme):
                 self._cell("GRAPHEMES_BUF", self._grapheme)
                 return "".join(map(chr, self._grapheme[0 : self._count[0]]))
-        if _tag(cells[start]) >= lib.GHOSTTY_CELL_CONTENT_BG_COLOR_PALETTE:
+        if _TAG.of(cells[start]) >= lib.GHOSTTY_CELL_CONTENT_BG_COLOR_PALETTE:
             return " " * (end - start)
-        if _wide(cells[start]):
-            return chr(_codepoint(cells[start]) or 32)
-        return "".join([chr(_codepoint(cell) or 32) for cell in cells[start:end]])
+        if _WIDE.of(cells[start]):
+            return chr(_CODEPOINT.of(cells[start]) or 32)
+        shift, mask = _CODEPOINT
+        return "".join([chr((cell >> shift) & mask or 32) for cell in cells[start:end]])
 
     def _select(self, x: int) -> None:
         lib.ghostty_render_state_row_cells_select(self._cells[0], x)
@@ -192,12 +222,12 @@ class GhosttyEmulator:
         )
 
     def _look(self, cell: int, x: int) -> Look:
-        tag, content = _tag(cell), _content(cell)
+        tag, content = _TAG.of(cell), _CONTENT.of(cell)
         if tag == lib.GHOSTTY_CELL_CONTENT_BG_COLOR_PALETTE:
             return Look(background=content & 0xFF)
         if tag == lib.GHOSTTY_CELL_CONTENT_BG_COLOR_RGB:
             return Look(background=(content & 0xFF, content >> 8 & 0xFF, content >> 16 & 0xFF))
-        if not _style_id(cell):
+        if not _STYLE_ID.of(cell):
             return PLAIN
         self._select(x)
         self._cell("STYLE", self._style)
@@ -281,14 +311,16 @@ class GhosttyEmulator:
             for x in range(columns):
                 lib.ghostty_grid_ref_cell(self._terminal.ref(x, y), cell)
                 row.append(cell[0])
-            marked = [c for c in row if _semantic(c) == lib.GHOSTTY_CELL_SEMANTIC_INPUT]
+            marked = [c for c in row if _SEMANTIC.of(c) == lib.GHOSTTY_CELL_SEMANTIC_INPUT]
             # A shell says "a command starts" from the row below what was typed.
             if not marked and (lines or y < self._terminal.cursor[1]):
                 break
             if marked:
-                text = "".join(chr(_codepoint(c) or 32) for c in marked if not _wide(c) & 2)
-                lines.append(text if len(text) == columns else f"{text.rstrip()}\n")
-            if any(_semantic(c) == lib.GHOSTTY_CELL_SEMANTIC_PROMPT for c in row):
+                text = "".join(chr(_CODEPOINT.of(c) or 32) for c in marked if not _WIDE.of(c) & 2)
+                # A line that fills its row goes on in the next one.
+                full = _SEMANTIC.of(row[-1]) == lib.GHOSTTY_CELL_SEMANTIC_INPUT and _CODEPOINT.of(row[-1])
+                lines.append(text if full else f"{text.rstrip()}\n")
+            if any(_SEMANTIC.of(c) == lib.GHOSTTY_CELL_SEMANTIC_PROMPT for c in row):
                 break
             y -= 1
         return "".join(reversed(lines)).strip()

@@ -18,7 +18,7 @@ class OwnTerminal(Widget):
     """Explains how to work in another terminal.
 
     Args:
-        command_line: what to type there.
+        command_line: what to type there; ends with the command `shell`.
         reason: why there is no pane, as a sentence; empty when nothing is to be said.
         name: the widget's name.
         id: its id.
@@ -79,7 +79,7 @@ class OwnTerminal(Widget):
             ("Open a terminal of your own beside this one and type:\n\n", ""),
             (f"    {self._command_line}\n\n", "bold $text-accent"),
             ("or, in a shell that you have already:\n\n", ""),
-            ('    eval "$(meshlab env)"\n\n', "bold $text-accent"),
+            (f'    eval "$({self._command_line.removesuffix("shell")}env)"\n\n', "bold $text-accent"),
             ("kubectl, istioctl and curl are ready there. Verdicts appear here all the same.", ""),
         ]
         if self._copied:

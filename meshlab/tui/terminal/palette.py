@@ -33,8 +33,8 @@ def make_palette(theme: ThemeColors) -> list[Rgb]:
     fore, back = theme.foreground, theme.background
     hues = [readable(hue, theme) for hue in (theme.error, theme.success, theme.warning, _BLUE, _MAGENTA, _CYAN)]
     # Black is a shade of the background and white one of the foreground, whatever the theme, as programs pair them so.
-    normal = [mix(back, fore, 0.12), *hues, mix(fore, back, 0.15)]
-    bright = [mix(back, fore, 0.5), *(mix(hue, fore, 0.3) for hue in hues), fore]
+    normal = [mix(back, fore, 0.12), *hues, readable(mix(fore, back, 0.15), theme)]
+    bright = [mix(back, fore, 0.5), *(readable(mix(hue, fore, 0.3), theme) for hue in hues), fore]
     levels = (0, 95, 135, 175, 215, 255)
     cube = [(red, green, blue) for red in levels for green in levels for blue in levels]
     greys = [(grey, grey, grey) for grey in range(8, 248, 10)]

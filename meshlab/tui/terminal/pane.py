@@ -15,20 +15,21 @@ A pane that is maximized gives Escape to Textual; set `ESCAPE_TO_MINIMIZE = Fals
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from textual import events
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 
 from meshlab.errors import MeshlabError
+from meshlab.tui.terminal import captions
 from meshlab.tui.terminal.emulator import EmulatorFactory, EmulatorUnavailable, Mode, Outlets
-from meshlab.tui.terminal.engine import default_emulator
+from meshlab.tui.terminal.engine import default_emulator, load_engine
 from meshlab.tui.terminal.keys import encode_key, encode_paste
 from meshlab.tui.terminal.marks import Finished
 from meshlab.tui.terminal.own import OwnTerminal
@@ -46,6 +47,7 @@ class TerminalPane(TerminalSurface, can_focus=True):
 
     Args:
         leave_key: the key that leaves the pane.
+        command_line: what opens a shell in a terminal of one's own, should no emulator run here.
         emulator_factory: makes the emulator.
         shell: the program to start; the person's own shell by default.
         name: the widget's name.
@@ -152,6 +154,7 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
         self,
         *,
         leave_key: str = "f6",
+        command_line: str = "meshlab shell",
         emulator_factory: EmulatorFactory = default_emulator,
         shell: str | None = None,
         name: str | None = None,
@@ -161,13 +164,16 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
     ) -> None:
         super().__init__(name=name, id=id, classes=classes, disabled=disabled)
         self._leave_key = leave_key
+        self._command_line = command_line
         self._factory = emulator_factory
         self._shell = shell
         self._session: ShellSession | None = None
         self._own: OwnTerminal | None = None
         self._opened: tuple[Mapping[str, str], Path] | None = None
+        self._early: list[Callable[[], None]] = []
         self._ended = False
         self._rang = False
+        self._captions = ("", "")
 
     # What the app calls
 
@@ -197,6 +203,8 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
             self._own.run(command)
         elif self._session is not None:
             self._session.run(command)
+        else:
+            self._early.append(lambda: self.run(command))
 
     def insert(self, text: str) -> None:
         """Type text without Enter."""
@@ -204,44 +212,43 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
             self._own.insert(text)
         elif self._session is not None:
             self._session.insert(text)
+        else:
+            self._early.append(lambda: self.insert(text))
 
     def feed(self, data: bytes) -> None:
         """Show bytes as if a program had printed them; needs no shell."""
         if self._session is not None:
             self._session.feed(data)
+        elif self._own is None:
+            self._early.append(lambda: self.feed(data))
 
     @property
     def busy(self) -> bool:
         """Whether a command runs in the shell."""
         return self._session is not None and self._session.tracker.busy
 
-    @property
-    def screen_text(self) -> str:
-        """The visible rows as text."""
-        if self.emulator is None:
-            return ""
-        top, rows = self.emulator.history.top, self.emulator.history.visible
-        return self.emulator.text((0, top), (10_000, top + rows - 1))
-
     # Life
 
-    def compose(self) -> ComposeResult:
+    async def on_mount(self) -> None:
+        if self._factory is default_emulator:
+            await asyncio.to_thread(load_engine)
         try:
             emulator = self._factory(*SIZE, Outlets(reply=self.send, copy=self.copy, bell=self._ring))
         except EmulatorUnavailable as unavailable:
-            self._own = OwnTerminal(reason=unavailable.message)
+            self._own = OwnTerminal(self._command_line, unavailable.message)
             self.add_class("-own")
             self.can_focus = False
-            yield self._own
-            return
-        listeners = SessionEvents(self.changed, self._finished, self._shell_ended)
-        self._session = ShellSession(emulator, listeners, shell=self._shell)
-        self.show_emulator(emulator)
-
-    async def on_mount(self) -> None:
-        self.changed()
-        if self._opened is not None:
-            await self.open(*self._opened)
+            await self.mount(self._own)
+        else:
+            listeners = SessionEvents(self.changed, self._finished, self._shell_ended)
+            self._session = ShellSession(emulator, listeners, shell=self._shell)
+            self.show_emulator(emulator)
+            self.on_resize()
+            if self._opened is not None:
+                await self._start_again()
+        early, self._early = self._early, []
+        for call in early:
+            call()
 
     async def on_unmount(self) -> None:
         if self._session is not None:
@@ -267,7 +274,7 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
         self.changed()
 
     async def _start_again(self) -> None:
-        """Give the person a new shell where the last one ended."""
+        """Start the shell that the app asked for; a failure is shown, as nobody here could do better."""
         if self._opened is not None:
             try:
                 await self.open(*self._opened)
@@ -367,23 +374,21 @@ also Ctrl+P, Ctrl+Q and Tab; **F6** leaves it.
             # Once per repaint, however often the program rang.
             self._rang = False
             self.app.bell()
-        tracker = self._session.tracker if self._session is not None else None
-        running = tracker.command.partition("\n")[0] if tracker is not None and tracker.busy else ""
-        title = Content(f"$ {running}" if running else emulator.title or "Terminal")
-        notes = [f"{self._leave_key_name()} leaves the terminal"]
-        if not emulator.history.at_bottom:
-            notes.insert(0, "scrolled back, any key returns")
-        if self._session is not None and self._session.waiting:
-            notes.insert(0, "a command waits for the prompt")
-        subtitle = Content(" · ".join(notes))
-        if self.border_title != title.markup:
-            self.border_title = title
-        if self.border_subtitle != subtitle.markup:
-            self.border_subtitle = subtitle
+        if self._session is None:
+            return
+        tracker = self._session.tracker
+        title = captions.title(tracker.command, busy=tracker.busy, window_title=emulator.title)
+        notes = captions.notes(
+            scrolled=not emulator.history.at_bottom, waiting=self._session.waiting, leave_key=self._leave_key_name()
+        )
+        if (title, notes) != self._captions:
+            self._captions = title, notes
+            # As content: what a program calls its window is no markup.
+            self.border_title, self.border_subtitle = Content(title), Content(notes)
 
     def _leave_key_name(self) -> str:
         """The leave key as the person's keymap has it."""
         for active in self.screen.active_bindings.values():
             if active.node is self and active.binding.id == "terminal.leave":
-                return self.app.get_key_display(active.binding).upper()
-        return self.app.get_key_display(Binding(self._leave_key, "")).upper()
+                return self.app.get_key_display(active.binding)
+        return self.app.get_key_display(Binding(self._leave_key, ""))

@@ -26,6 +26,8 @@ KILL_LINE = b"\x15"
 """Ctrl+U: what stands at the prompt must not become part of a command that is typed for the person."""
 PATIENCE_S = 5.0
 """How long a first prompt is waited for; after that commands are typed all the same."""
+LINE_BYTES = 4096
+"""How much of what was typed since the prompt is remembered."""
 READ_VARIABLES = '. "$MESHLAB_PANE/env.sh"'
 
 
@@ -63,6 +65,7 @@ class ShellSession:
         self._shell = shell
         self._scanner = MarkScanner()
         self._size = (80, 24)
+        self._sent = b""
         self._waiting: deque[str] = deque()
         self._stale = False
         self._process: PtyProcess | None = None
@@ -155,6 +158,7 @@ class ShellSession:
             if finished is not None:
                 self._events.finished(finished)
             if mark.kind is MarkKind.INPUT:
+                self._sent = b""
                 # After the rest of this output: the shell may still be setting the terminal up for its prompt.
                 asyncio.get_running_loop().call_soon(self._type_next)
         self._events.changed()
@@ -168,8 +172,12 @@ class ShellSession:
 
     def write(self, data: bytes) -> bool:
         """Send input as it is; False when it was refused."""
-        if b"\r" in data and self.tracker.at_prompt:
-            self.tracker.entered(self._emulator.typed())
+        if self.tracker.at_prompt:
+            self._sent = (self._sent + data)[-LINE_BYTES:]
+            if b"\r" in data:
+                # A fast typist's line may not have come back yet, and so not stand on the screen.
+                sent = "".join(filter(str.isprintable, self._sent.decode("utf-8", "replace")))
+                self.tracker.entered(self._emulator.typed() or sent.strip())
         return self._process is not None and self._process.write(data)
 
     def run(self, command: str) -> None:
@@ -199,7 +207,7 @@ class ShellSession:
         if self._process is None:
             return
         pasted = encode_paste(command, bracketed=self._emulator.mode(Mode.BRACKETED_PASTE))
-        self._process.write((KILL_LINE if self._emulator.typed() else b"") + pasted + b"\r")
+        self._process.write((KILL_LINE if self._emulator.typed() or self._sent else b"") + pasted + b"\r")
         self.tracker.entered(command)
         # Until the next prompt: a second command must not follow on the heels of this one.
         self.tracker.at_prompt = False

@@ -13,10 +13,11 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from meshlab.tui.terminal.private import PrivateDirectory
 
 _RC = Path(__file__).with_name("rc")
 REFRESH_KEY = b"\x1b[133;9~"
@@ -80,8 +81,8 @@ class ShellSetup:
         self.dialect = DIALECTS.get(Path(program).name, POSIX)
         self._inherited = inherited
         self._lab: dict[str, str] = {}
-        self._directory = tempfile.TemporaryDirectory(prefix="meshlab-shell-")
-        self.path = Path(self._directory.name)
+        self._directory = PrivateDirectory()
+        self.path = self._directory.path
         for source, name in self.dialect.start_up.items():
             shutil.copyfile(_RC / source, self.path / name)
 
@@ -127,7 +128,7 @@ class ShellSetup:
 
     def close(self) -> None:
         """Remove the private directory."""
-        self._directory.cleanup()
+        self._directory.close()
 
 
 def environment_script(variables: Mapping[str, str], gone: frozenset[str] | set[str] = frozenset()) -> str:

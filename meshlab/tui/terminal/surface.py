@@ -62,6 +62,19 @@ class TerminalSurface(Widget):
         self._painted_at = 0.0
         self._held = 0
 
+    @property
+    def repaint_due(self) -> bool:
+        """Whether something changed that is not drawn yet; no timer runs otherwise."""
+        return self._repaint is not None
+
+    @property
+    def screen_text(self) -> str:
+        """The visible rows as text."""
+        if self.emulator is None:
+            return ""
+        top, rows = self.emulator.history.top, self.emulator.history.visible
+        return self.emulator.text((0, top), (10_000, top + rows - 1))
+
     def show_emulator(self, emulator: Emulator) -> None:
         """Show an emulator from now on."""
         self.emulator = emulator
