@@ -49,7 +49,7 @@ class Driven:
         """Press keys, one after the other."""
         await self.pilot.press(*keys)
 
-    async def until(self, probe: Callable[[], T]) -> T:
+    async def until(self, probe: Callable[[], T | None]) -> T:
         """Wait until a probe gives something true; the value."""
         deadline = time.monotonic() + WAIT_S
         while not (value := probe()):

@@ -1,20 +1,25 @@
-"""``fake.fact`` and ``answer.word``, so that the course is whole."""
+"""``fake.fact`` and ``answer.word``, so that the course is whole; they are never run."""
 
-from meshlab.grading import Evidence, check, passed
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meshlab.grading import CheckContext, Evidence, NeedMore, Verdict, check, passed
 
 
-def judge(evidence, params):
+def judge(evidence: Evidence, params: Mapping[str, Any]) -> Verdict | NeedMore:
     """Pass."""
     return passed("fake.fact", "it is so")
 
 
 @check("fake.fact", judge=judge, required=("key",))
-def collect(context, params, so_far):
+def collect_fact(context: CheckContext, params: Mapping[str, Any], so_far: Evidence | None) -> Evidence:
     """Nothing."""
     return Evidence("objects", {})
 
 
 @check("answer.word", judge=judge, required=("key",))
-def collect_answer(context, params, so_far):
+def collect_word(context: CheckContext, params: Mapping[str, Any], so_far: Evidence | None) -> Evidence:
     """Nothing."""
     return Evidence("objects", {})
