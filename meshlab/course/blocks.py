@@ -28,10 +28,8 @@ class Observe:
 
     run: str
     pattern: re.Pattern[str]
-    choice: str
-    """The choice that comes true."""
-    value: str
-    """What the group catches then."""
+    is_: dict[str, str]
+    """Value by choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class Predict:
         if not self.observe or not found:
             return None
         value = next((group for group in found.groups() if group is not None), found[0])
-        return value, self.observe.choice if value == self.observe.value else None
+        return value, next((key for key, wanted in self.observe.is_.items() if wanted == value), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,14 @@ _KEYS = [
     "needs",
     "namespaces",
     "vars",
+    "before",
     "setup",
     "starts",
+    "teardown",
     "clients",
     "tasks",
     "solutions",
+    "answers",
     "wrong",
     "debrief",
 ]
@@ -132,10 +135,13 @@ def load(source: ExerciseFile, variables: Mapping[str, str], namespaces: Mapping
         ),
         namespaces=roles,
         variables=dict(variables),
+        before=_calls(file, ("before",)) if file.at(("before",)) else (),
         setup=_files(file, ("setup",)),
+        teardown=_files(file, ("teardown",)),
         starts=_calls(file, ("starts",)) if file.at(("starts",)) else (),
         clients=_clients(file, roles),
         solutions=_files(file, ("solutions",), may_be_absent=True),
+        answers=_answers(file, ("answers",), tasks),
         wrong=tuple(wrong for wrong in _wrong(file, tasks) if _is_packed_with(source.folder, wrong)),
         debrief=file.get(("debrief", "always"), str, ""),
         debrief_notes=_notes(file),
@@ -307,7 +313,8 @@ def _clients(file: YamlFile, roles: Mapping[str, str]) -> dict[str, Client]:
 
 
 def _is_packed_with(folder: Path, wrong: WrongAnswer) -> bool:
-    return bool(wrong.answer) or _is_there(folder, wrong.apply or wrong.run)
+    name = wrong.apply or wrong.run
+    return not name or _is_there(folder, name)
 
 
 def _wrong(file: YamlFile, tasks: tuple[Task, ...]) -> Iterator[WrongAnswer]:
@@ -320,18 +327,15 @@ def _wrong(file: YamlFile, tasks: tuple[Task, ...]) -> Iterator[WrongAnswer]:
     for index in range(count):
         where: KeyPath = ("wrong", index)
         entry = file.mapping(where, _WRONG_KEYS, ["id", "fails", "code"])
-        given = [key for key in ("apply", "run", "answer") if key in entry]
-        if len(given) != 1:
-            raise file.fail(where, "needs exactly one of apply, run and answer")
+        done = [key for key in ("apply", "run") if key in entry]
+        if len(done) > 1 or not (done or "answer" in entry):
+            raise file.fail(where, "needs apply or run, an answer, or one of the two and an answer")
         ids = [task.id for task in tasks]
         fails = file.get((*where, "fails"), str)
         if fails not in ids:
             raise file.fail((*where, "fails"), f"{fails} is not a task", f"tasks: {', '.join(ids)}")
-        answer = file.texts((*where, "answer"))
-        for task in answer:
-            if task not in ids:
-                raise file.fail((*where, "answer", task), f"{task} is not a task", f"tasks: {', '.join(ids)}")
-        if given == ["answer"] and not answer:
+        answer = _answers(file, (*where, "answer"), tasks)
+        if "answer" in entry and not answer:
             raise file.fail((*where, "answer"), "needs an answer to at least one task")
         identifier, code = file.identifier((*where, "id")), file.get((*where, "code"), str)
         if identifier in seen:
@@ -344,7 +348,17 @@ def _wrong(file: YamlFile, tasks: tuple[Task, ...]) -> Iterator[WrongAnswer]:
             fails=fails,
             code=code,
             says=file.strings((*where, "says")),
-            apply=_file(file, (*where, "apply"), must_be_there=not packed) if "apply" in given else "",
-            run=_file(file, (*where, "run"), must_be_there=not packed) if "run" in given else "",
+            apply=_file(file, (*where, "apply"), must_be_there=not packed) if "apply" in done else "",
+            run=_file(file, (*where, "run"), must_be_there=not packed) if "run" in done else "",
             answer=answer,
         )
+
+
+def _answers(file: YamlFile, where: KeyPath, tasks: tuple[Task, ...]) -> dict[str, str]:
+    """Answers by task, as a learner would hand them in."""
+    answers = file.texts(where)
+    ids = [task.id for task in tasks]
+    for task in answers:
+        if task not in ids:
+            raise file.fail((*where, task), f"{task} is not a task", f"tasks: {', '.join(ids)}")
+    return answers

@@ -172,7 +172,7 @@ def _predict(file: YamlFile, attributes: dict[str, str]) -> Predict:
             pattern = re.compile(file.get(("observe", "match"), str))
         except (re.error, RecursionError, OverflowError) as error:
             raise file.fail(("observe", "match"), f"not a regular expression: {error}") from error
-        observe = Observe(file.get(("observe", "run"), str), pattern, *_comes_true(file, texts))
+        observe = Observe(file.get(("observe", "run"), str), pattern, _values(file, texts))
     return Predict(
         attributes["id"],
         attributes.get("before", ""),
@@ -183,15 +183,15 @@ def _predict(file: YamlFile, attributes: dict[str, str]) -> Predict:
     )
 
 
-def _comes_true(file: YamlFile, texts: Collection[str]) -> tuple[str, str]:
-    """The choice that comes true, and the value that shows it: ``is: {c: "503"}``."""
-    true = file.texts(("observe", "is"))
-    for key in true:
+def _values(file: YamlFile, texts: Collection[str]) -> dict[str, str]:
+    """What the pattern's group catches, by the choice that it shows: ``is: {c: "503"}``."""
+    values = file.texts(("observe", "is"))
+    for key in values:
         if key not in texts:
             raise file.fail(("observe", "is", key), "is not a choice", _near(key, texts))
-    if len(true) != 1:
-        raise file.fail(("observe", "is"), "names the one choice that comes true, with the value that shows it")
-    return next(iter(true.items()))
+    if not values:
+        raise file.fail(("observe", "is"), "needs the value of at least one choice")
+    return values
 
 
 def _quiz(file: YamlFile, attributes: dict[str, str], place: _Place, seed: str) -> Quiz:

@@ -39,7 +39,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class WrongAnswer:
-    """A plausible mistake, and the verdict that it must get; exactly one of apply, run and answer is set."""
+    """A plausible mistake, and the verdict that it must get: something done (apply or run), answered, or both."""
 
     id: str
     fails: str
@@ -71,8 +71,10 @@ class Needs:
 class Exercise:
     """One exercise, with its variables drawn and rendered.
 
-    ``namespaces`` maps roles to namespace names; ``folder`` holds the files that ``setup``, ``solutions`` and ``wrong``
-    name, which are still templates: read them through `render_file`.
+    ``namespaces`` maps roles to namespace names; ``folder`` holds the files that ``setup``, ``teardown``, ``solutions``
+    and ``wrong`` name, which are still templates: read them through `render_file`. ``before`` must hold before anything
+    is created, ``starts`` once it stands. ``teardown`` are scripts that undo what the learner may have done outside the
+    exercise's namespaces. ``answers`` are the right ones by task, handed in together with each solution.
     """
 
     id: str
@@ -90,10 +92,13 @@ class Exercise:
     needs: Needs = field(default_factory=Needs)
     namespaces: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    before: tuple[CheckCall, ...] = ()
     setup: tuple[str, ...] = ()
     starts: tuple[CheckCall, ...] = ()
+    teardown: tuple[str, ...] = ()
     clients: Mapping[str, Client] = field(default_factory=dict)
     solutions: tuple[str, ...] = ()
+    answers: Mapping[str, str] = field(default_factory=dict)
     wrong: tuple[WrongAnswer, ...] = ()
     debrief: str = ""
     debrief_notes: Mapping[str, str] = field(default_factory=dict)

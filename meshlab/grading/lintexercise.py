@@ -84,6 +84,8 @@ class Rules:
                 yield self._at(where, f"no capability is called {name}{_near(name, capabilities)}")
 
     def _calls_checks_that_exist(self) -> Iterator[str]:
+        for call in self.exercise.before:
+            yield from self._call(("before",), call)
         for call in self.exercise.starts:
             yield from self._call(("starts",), call)
         for index, task in enumerate(self.exercise.tasks):
@@ -130,11 +132,11 @@ class Rules:
         wrong = self.exercise.wrong
         if len(wrong) < WRONG_ANSWERS:
             yield self._at(("wrong",), "at least two wrong answers are wanted")
-        elif all(answer.apply for answer in wrong):
+        elif all(answer.apply and not answer.answer for answer in wrong):
             yield self._at(("wrong",), "every wrong answer is a manifest; one has to be a script (run) or an answer")
 
     def _files_can_be_rendered(self) -> Iterator[str]:
-        for name in [*self.exercise.setup, *self.exercise.solutions]:
+        for name in [*self.exercise.setup, *self.exercise.teardown, *self.exercise.solutions]:
             render_file(self.exercise, name)
         for wrong in self.exercise.wrong:
             if wrong.apply or wrong.run:

@@ -29,7 +29,7 @@ def course(tmp_path: Path) -> Course:
         "checks/__init__.py": "",
         "checks/config.py": FENCES["python"],
     }
-    for name in ("setup/app.yaml", "solution/good.sh", "wrong/bad.yaml", "wrong/scale.sh"):
+    for name in ("setup/app.yaml", "teardown/undo.sh", "solution/good.sh", "wrong/bad.yaml", "wrong/scale.sh"):
         files[f"exercises/retry/{name}"] = "# {{host}} in {{ns.app}} and {{ns.edge}}\n"
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -57,11 +57,16 @@ def test_the_exercise_uses_every_key_and_loads_for_both_draws(course: Course) ->
         assert exercise.namespaces == {"app": "mesh-retry-app", "edge": "shop-edge"}
         assert [bool(wrong.answer) for wrong in exercise.wrong] == [False, False, True]
         assert len(exercise.tasks[1].checks) == 2
+        assert (exercise.answers, exercise.teardown, len(exercise.before)) == (
+            {"cost": "150"},
+            ("teardown/undo.sh",),
+            1,
+        )
 
 
 def test_the_only_findings_are_checks_that_the_guide_does_not_write_out(course: Course) -> None:
     assert set(load_checks(course.root / "checks").checks) == {"config.value"}
-    unknown = re.compile(r"no check is called (http|answer)\.\w+; known: config\.value")
+    unknown = re.compile(r"no check is called (http|answer|mesh)\.\w+; known: config\.value")
     assert [finding for finding in lint_course(course) if not unknown.search(finding)] == []
 
 

@@ -217,11 +217,11 @@ REFUSED = {
     ),
     "wrong answer of nothing": (
         {"wrong": [{"id": "w", "fails": "split", "code": "x.y"}]},
-        "wrong.0: needs exactly one of apply, run and answer",
+        "wrong.0: needs apply or run, an answer, or one of the two and an answer",
     ),
     "wrong answer twice": (
         {"wrong": [{"id": "w", "fails": "split", "code": "x.y", "apply": "a", "run": "b"}]},
-        "wrong.0: needs exactly one of apply, run and answer",
+        "wrong.0: needs apply or run, an answer, or one of the two and an answer",
     ),
     "wrong answer fails nothing": (
         {"wrong": [{"id": "w", "fails": "splits", "code": "x.y", "apply": "a"}]},

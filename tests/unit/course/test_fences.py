@@ -62,7 +62,7 @@ def test_what_a_fence_gets_wrong(info: str, said: str, hint: str) -> None:
         ("yaml predict id=x", PREDICT.replace("b: y", "2: y"), "08.md:9: choices.2: the key must be a string, not a number"),
         ("yaml predict id=x", PREDICT + "observe: {run: a, match: '(', is: {a: x}}\n", "08.md:11: observe.match: not a regular expression: missing ), unterminated subpattern at position 0"),
         ("yaml predict id=x", PREDICT + "observe: {run: a, match: x, is: {z: x}}\n", "08.md:11: observe.is.z: is not a choice"),
-        ("yaml predict id=x", PREDICT + "observe: {run: a, match: x, is: {a: x, b: y}}\n", "08.md:11: observe.is: names the one choice that comes true, with the value that shows it"),
+        ("yaml predict id=x", PREDICT + "observe: {run: a, match: x, is: {}}\n", "08.md:11: observe.is: needs the value of at least one choice"),
         ("yaml predict id=x", "ask: [\n", "08.md:9: not YAML: "),
         ("yaml quiz id=x", "asks: x\n", "08.md:8: asks: unknown key"),
         ("yaml quiz id=x", QUIZ.replace("{say: y, why: z}", "y"), "08.md:9: choices.1: must be a mapping, not a string"),
@@ -88,7 +88,7 @@ def test_a_question_becomes_a_value() -> None:
     assert isinstance(predict, Predict)
     assert (predict.before, predict.choices, predict.because) == ("apply", {"a": "x", "b": "y"}, "So.")
     assert predict.observe is not None
-    assert (predict.observe.run, predict.observe.choice, predict.observe.value) == ("ask", "b", "503")
+    assert (predict.observe.run, predict.observe.is_) == ("ask", {"b": "503"})
     quiz = fence("yaml quiz id=q", QUIZ).question
     assert isinstance(quiz, Quiz)
     assert (quiz.kind, quiz.answer, [option.say for option in quiz.options]) == ("one", ("a",), ["x", "y"])
