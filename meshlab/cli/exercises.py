@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from meshlab.cli.console import Commands
     from meshlab.grading.engine import ExerciseResult, TaskResult
 
-_MARKS = {"PASS": "✔", "FAIL": "✘", "PENDING": "…", "INCONCLUSIVE": "?", "ERROR": "!"}
-_LADDER = ("declared", "accepted", "pushed", "observed")
-
 
 def register(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Declare this group's commands."""
@@ -207,19 +204,15 @@ def _seconds(text: str) -> float:
 
 
 def _print_task(result: TaskResult) -> None:
+    from meshlab.grading.verdicts import MARKS, ladder, sentences
+
     verdict = result.verdict
-    print(f"{_MARKS[verdict.outcome]} {verdict.outcome:<12} {result.task.id}  [{verdict.code}]")
-    reached = _LADDER.index(verdict.rung)
-    passed = verdict.outcome == "PASS"
-    rungs = [
-        f"{name} {'✔' if index < reached or (passed and index == reached) else _MARKS[verdict.outcome]}"
-        for index, name in enumerate(_LADDER[: reached + 1])
-    ]
+    print(f"{MARKS[verdict.outcome]} {verdict.outcome:<12} {result.task.id}  [{verdict.code}]")
+    rungs = [f"{rung} {MARKS[outcome]}" for rung, outcome in ladder(verdict) if outcome is not None]
     print(f"    ladder  {' > '.join(rungs)}")
-    pairs = (("found", verdict.found), ("wanted", verdict.wanted), ("why", verdict.why), ("try", verdict.hint))
-    for name, text in pairs:
-        if text and not (passed and name == "wanted"):
-            print(f"    {name:<7} {text}")
+    for label, text in sentences(verdict):
+        if verdict.outcome != "PASS" or label != "wanted":
+            print(f"    {label:<7} {text}")
 
 
 def _print_score(result: ExerciseResult, report: dict[str, Any]) -> None:

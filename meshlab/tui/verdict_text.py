@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.table import Table
+from rich.text import Text
 from textual.content import Content
 
 from meshlab.grading.verdicts import MARKS, Outcome, Verdict, ladder, sentences
@@ -21,7 +23,7 @@ WORDS: dict[Outcome, str] = {
     "ERROR": "the lab failed; no points are lost",
 }
 UNKNOWN_MARK = "·"
-LABEL_WIDTH = 7
+LABEL_WIDTH = 6
 
 
 def mark(verdict: Verdict | None) -> Content:
@@ -44,6 +46,12 @@ def ladder_line(verdict: Verdict) -> Content:
     return Content.assemble(*parts)
 
 
-def sentence_lines(verdict: Verdict) -> list[tuple[str, str]]:
-    """(label, text) of *found*, *wanted*, *why*, *try*; what passes needs only what was found."""
-    return [(label, text) for label, text in sentences(verdict) if verdict.outcome != "PASS" or label == "found"]
+def sentence_table(verdict: Verdict) -> Table:
+    """*found*, *wanted*, *why*, *try* in two columns; what passes needs only what was found."""
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(width=LABEL_WIDTH, style="dim")
+    table.add_column(ratio=1)
+    for label, text in sentences(verdict):
+        if verdict.outcome != "PASS" or label == "found":
+            table.add_row(label, Text(text))
+    return table

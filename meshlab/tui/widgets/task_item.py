@@ -15,7 +15,8 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from meshlab.course.model import Task
-from meshlab.tui.verdict_text import LABEL_WIDTH, WORDS, ladder_line, mark, sentence_lines
+from meshlab.grading.verdicts import Verdict
+from meshlab.tui.verdict_text import WORDS, ladder_line, mark, sentence_table
 
 if TYPE_CHECKING:
     # What judges brings the Kubernetes client with it, which the first frame must not wait for.
@@ -80,7 +81,8 @@ class TaskItem(Widget, can_focus=True):
         yield Static(Content(self.asked.text.strip()), classes="task-text")
         if self.wants_answer:
             yield Input(placeholder="your answer, then enter", id=f"answer-{self.asked.id}")
-        yield Static(classes="task-detail")
+        yield Static(classes="task-detail", id="ladder")
+        yield Static(classes="task-detail", id="sentences")
         yield Static(classes="task-hints")
 
     def on_mount(self) -> None:
@@ -95,7 +97,9 @@ class TaskItem(Widget, can_focus=True):
         for name in ("pass", "fail", "pending", "inconclusive", "error"):
             self.set_class(outcome is not None and outcome.lower() == name, f"-{name}")
         self.query_one(".task-head", Static).update(self._head(status))
-        self.query_one(".task-detail", Static).update(self._detail(status))
+        if verdict is not None:
+            self.query_one("#ladder", Static).update(self._ladder(status, verdict))
+            self.query_one("#sentences", Static).update(sentence_table(verdict))
         changed = before is None or before.verdict is None or before.verdict.outcome != outcome
         if changed and outcome is not None:
             self.is_open = outcome != "PASS"
@@ -134,19 +138,13 @@ class TaskItem(Widget, can_focus=True):
             said += " · looking"
         return Content.assemble(mark(verdict), " ", (self.asked.id, "bold"), (f"  {kind} · {said}", "$text-muted"))
 
-    def _detail(self, status: TaskStatus) -> Content:
-        verdict = status.verdict
-        if verdict is None:
-            return Content("")
+    def _ladder(self, status: TaskStatus, verdict: Verdict) -> Content:
+        """How far it got, what it waits for, and what stands in the way of its points."""
         parts: list[Content | str] = [ladder_line(verdict)]
         if verdict.outcome == "PENDING" and status.pending_s is not None:
             left = max(0, self.asked.within_s - status.pending_s)
-            parts += [
-                "\n",
-                Content.styled(f"waiting for: {verdict.wanted or verdict.why}; {left:.0f} s left", "$text-warning"),
-            ]
-        for label, text in sentence_lines(verdict):
-            parts += ["\n", Content.styled(f"{label:<{LABEL_WIDTH}} ", "$text-muted"), Content(text)]
+            waits = f"waiting for: {verdict.wanted or verdict.why}; {left:.0f} s left"
+            parts += ["\n", Content.styled(waits, "$text-warning")]
         if status.guarded and verdict.outcome == "PASS":
             parts += ["\n", Content.styled("earns nothing while a task that must stay true fails", "$text-warning")]
         return Content.assemble(*parts)
