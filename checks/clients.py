@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from meshlab.errors import LabError
 from meshlab.grading import CheckContext, Evidence, Verdict, failed, pending
 from meshlab.grading.evidence import MAX_SAMPLES
+
+from . import pods
 
 REQUEST_TIMEOUT_S = 10
 BATCH = 400
@@ -21,7 +23,12 @@ ROUTING = (
     "httproutes.gateway.networking.k8s.io",
 )
 """The kinds of object that decide where a request goes, to be watched."""
+ADMITTING = ("peerauthentications.security.istio.io", "authorizationpolicies.security.istio.io")
+"""The kinds that decide whether it is let in."""
+CONTAINER = "curl"
+"""The container of a client's pod that has curl."""
 _MARK = "meshlab-status="
+_WRITE_OUT = f"\\n{_MARK}%{{http_code}} %{{exitcode}}\\n"
 _REPLY = re.compile(rf"(.*?)\n?{_MARK}(\d+) (\d+)\n", re.S)
 
 _CURL_EXITS = {
@@ -68,16 +75,37 @@ class ClientProblem(Exception):
         self.verdict = verdict
 
 
-def find_client(context: CheckContext, name: str) -> tuple[str, str]:
-    """(namespace, pod) of a running client.
+@dataclass(frozen=True, slots=True)
+class ClientPod:
+    """A running pod that sends a check's requests."""
+
+    name: str
+    """The client's name in the exercise, which is also its pods' label ``app``."""
+    namespace: str
+    pod: str
+    account: str
+    has_proxy: bool
+
+    def vantage(self) -> dict[str, str]:
+        """Whose eyes an evidence was seen with."""
+        return {
+            "namespace": self.namespace,
+            "pod": self.name,
+            "identity": f"spiffe://cluster.local/ns/{self.namespace}/sa/{self.account}",
+            "probe": "exercise",
+        }
+
+
+def find(context: CheckContext, name: str) -> ClientPod:
+    """The newest ready pod of a client.
 
     Raises:
         ClientProblem: there is none.
     """
     client = context.exercise.clients.get(name)
     namespace = client.namespace if client else context.namespace()
-    pods = context.cluster.list_objects("pods", namespace, label_selector=f"app={name}")
-    living = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    labelled = context.cluster.list_objects("pods", namespace, label_selector=f"app={name}")
+    living = [pod for pod in labelled if not pods.is_leaving(pod)]
     wanted = f"a running pod with label app={name} in namespace {namespace}"
     if not living:
         raise ClientProblem(
@@ -90,7 +118,7 @@ def find_client(context: CheckContext, name: str) -> tuple[str, str]:
                 hint=f"meshlab reset {context.exercise.id} brings it back",
             )
         )
-    ready = [pod for pod in living if _is_ready(pod)]
+    ready = [pod for pod in living if pods.is_ready(pod)]
     if not ready:
         raise ClientProblem(
             pending(
@@ -98,42 +126,73 @@ def find_client(context: CheckContext, name: str) -> tuple[str, str]:
                 "declared",
                 found=f"pod {living[0]['metadata']['name']} is not ready",
                 wanted=wanted,
-                why=_waiting_reason(living[0]),
+                why=pods.waiting_reason(living[0]),
                 hint=f"kubectl describe pod -n {namespace} {living[0]['metadata']['name']}",
             )
         )
-    return namespace, ready[0]["metadata"]["name"]
+    # While a Deployment is rolled out, the old pod still runs beside the new one.
+    newest = max(ready, key=lambda pod: pod["metadata"].get("creationTimestamp", ""))
+    account = client.service_account if client else newest["spec"].get("serviceAccountName", "default")
+    return ClientPod(name, namespace, newest["metadata"]["name"], account, pods.has_proxy(newest["spec"]))
 
 
-def send(context: CheckContext, namespace: str, pod: str, url: str, requests: int, container: str = "curl") -> Replies:
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one request got: a status and a body, or curl's exit code where there was no answer (status ``000``)."""
+
+    status: str
+    exit_code: str
+    body: str = ""
+
+
+def fetch(context: CheckContext, namespace: str, pod: str, url: str) -> Reply:
+    """Send one request and keep its body."""
+    command = ["curl", "-sS", "--max-time", str(REQUEST_TIMEOUT_S), "--write-out", _WRITE_OUT, url]
+    found = _REPLY.findall(_curl(context, namespace, pod, command).stdout)
+    if not found:
+        raise LabError(f"curl in {namespace}/{pod} sent nothing to {url}")
+    body, status, exit_code = found[0]
+    return Reply(status, exit_code, body)
+
+
+def fetch_anew(context: CheckContext, namespace: str, pod: str, urls: Sequence[str]) -> list[Reply]:
+    """Ask every URL on a connection of its own, in one process; bodies are dropped."""
+    command = ["curl", "-sS", "--max-time", str(REQUEST_TIMEOUT_S), "-H", "Connection: close"]
+    command += ["--write-out", _WRITE_OUT]
+    for url in urls:
+        command += ["-o", "/dev/null", url]
+    found = _REPLY.findall(_curl(context, namespace, pod, command).stdout)
+    if len(found) != len(urls):
+        raise LabError(f"curl in {namespace}/{pod} was asked for {len(urls)} answers and told of {len(found)}")
+    return [Reply(status, exit_code) for _, status, exit_code in found]
+
+
+def outcome(reply: Mapping[str, Any]) -> str:
+    """``503`` or ``connection reset``: what a stored reply amounts to."""
+    if reply["status"] != "000":
+        return str(reply["status"])
+    return _CURL_EXITS.get(int(reply["exit"]), f"curl exit {reply['exit']}")
+
+
+def send(context: CheckContext, namespace: str, pod: str, url: str, requests: int) -> Replies:
     """Send requests one after the other over one connection; several processes if there are many."""
     replies = Replies()
     while replies.total < requests:
         context.stop_if_overtaken()
-        _send_batch(context, namespace, pod, container, url, min(BATCH, requests - replies.total), replies)
+        _send_batch(context, namespace, pod, url, min(BATCH, requests - replies.total), replies)
     return replies
 
 
-def _send_batch(
-    context: CheckContext, namespace: str, pod: str, container: str, url: str, requests: int, replies: Replies
-) -> None:
-    joiner = "&" if "?" in url else "?"
-    command = [
-        "curl",
-        "-sS",
-        "--max-time",
-        str(REQUEST_TIMEOUT_S),
-        "--write-out",
-        f"\\n{_MARK}%{{http_code}} %{{exitcode}}\\n",
-        f"{url}{joiner}n=[1-{requests}]",
-    ]
+def _send_batch(context: CheckContext, namespace: str, pod: str, url: str, requests: int, replies: Replies) -> None:
+    numbered = f"{url}{'&' if '?' in url else '?'}n=[1-{requests}]"
+    command = ["curl", "-sS", "--max-time", str(REQUEST_TIMEOUT_S), "--write-out", _WRITE_OUT, numbered]
     # Enough for a batch of fast failures; a batch of slow ones ends with what has come so far.
-    result = context.cluster.exec(namespace, pod, container, command, timeout_s=REQUEST_TIMEOUT_S * 6)
+    result = _curl(context, namespace, pod, command)
     found = _REPLY.findall(result.stdout)
     if not found:
         raise LabError(
             f"curl in {namespace}/{pod} sent nothing: {result.stderr.strip() or f'exit code {result.exit_code}'}",
-            hint=f"kubectl exec -n {namespace} {pod} -c {container} -- curl -v {url}",
+            hint=f"kubectl exec -n {namespace} {pod} -c {CONTAINER} -- curl -v {url}",
         )
     for body, status, exit_code in found:
         replies.total += 1
@@ -144,6 +203,10 @@ def _send_batch(
             replies.first_words[(body.split() or [""])[0]] += 1
         elif len(replies.samples) < MAX_SAMPLES:
             replies.samples.append(body.strip()[:200])
+
+
+def _curl(context: CheckContext, namespace: str, pod: str, command: Sequence[str]) -> Any:
+    return context.cluster.exec(namespace, pod, CONTAINER, command, timeout_s=REQUEST_TIMEOUT_S * 6)
 
 
 def describe_failures(requests: Mapping[str, Any]) -> str:
@@ -159,18 +222,6 @@ def describe_failures(requests: Mapping[str, Any]) -> str:
     for code, count in (requests.get("exits") or {}).items():
         parts.append(f"{_CURL_EXITS.get(int(code), f'curl exit {code}')} on {count} of {requests['n']}")
     return ", ".join(parts) or f"200 on {requests['n']} of {requests['n']}"
-
-
-def vantage(namespace: str, pod: str, context: CheckContext, name: str) -> dict[str, str]:
-    """Whose eyes the evidence was seen with."""
-    client = context.exercise.clients.get(name)
-    account = client.service_account if client else "default"
-    return {
-        "namespace": namespace,
-        "pod": name,
-        "identity": f"spiffe://cluster.local/ns/{namespace}/sa/{account}",
-        "probe": "exercise",
-    }
 
 
 def no_client(problem: ClientProblem) -> Evidence:
@@ -192,17 +243,3 @@ def problem_verdict(evidence: Evidence) -> Verdict | None:
         why=stored["why"],
         hint=stored["try"],
     )
-
-
-def _is_ready(pod: dict[str, Any]) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(entry["type"] == "Ready" and entry["status"] == "True" for entry in conditions)
-
-
-def _waiting_reason(pod: dict[str, Any]) -> str:
-    status = pod.get("status") or {}
-    for container in (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or []):
-        waiting = (container.get("state") or {}).get("waiting")
-        if waiting:
-            return f"container {container['name']}: {waiting.get('reason')} {waiting.get('message', '')}".strip()
-    return "it is still starting"

@@ -10,6 +10,8 @@ from meshlab.grading import CheckContext, Evidence, NeedMore, Verdict, check, fa
 from . import clients
 
 DEFAULT_REQUESTS = 200
+WATCHES = (*clients.ROUTING, *clients.ADMITTING, "deployments.apps")
+"""Whatever may change what a client gets."""
 
 
 def judge_all_succeed(evidence: Evidence, params: Mapping[str, Any]) -> Verdict | NeedMore:
@@ -32,13 +34,7 @@ def judge_all_succeed(evidence: Evidence, params: Mapping[str, Any]) -> Verdict 
     )
 
 
-@check(
-    "http.all_succeed",
-    judge=judge_all_succeed,
-    required=("from", "url"),
-    optional=("requests",),
-    watches=clients.ROUTING,
-)
+@check("http.all_succeed", judge=judge_all_succeed, required=("from", "url"), optional=("requests",), watches=WATCHES)
 def collect_all_succeed(context: CheckContext, params: Mapping[str, Any], _so_far: Evidence | None) -> Evidence:
     """Send ``requests`` requests from the client."""
     return _collect(context, params, int(params.get("requests", DEFAULT_REQUESTS)))
@@ -64,7 +60,7 @@ def judge_status(evidence: Evidence, params: Mapping[str, Any]) -> Verdict | Nee
     )
 
 
-@check("http.status", judge=judge_status, required=("from", "url", "want"), watches=clients.ROUTING)
+@check("http.status", judge=judge_status, required=("from", "url", "want"), watches=WATCHES)
 def collect_status(context: CheckContext, params: Mapping[str, Any], _so_far: Evidence | None) -> Evidence:
     """Send one request from the client."""
     return _collect(context, params, 1)
@@ -72,10 +68,10 @@ def collect_status(context: CheckContext, params: Mapping[str, Any], _so_far: Ev
 
 def _collect(context: CheckContext, params: Mapping[str, Any], requests: int) -> Evidence:
     try:
-        namespace, pod = clients.find_client(context, params["from"])
+        client = clients.find(context, params["from"])
+        replies = clients.send(context, client.namespace, client.pod, params["url"], requests)
     except clients.ClientProblem as problem:
         return clients.no_client(problem)
     data: dict[str, Any] = {"url": params["url"]}
-    clients.send(context, namespace, pod, params["url"], requests).add_to(data)
-    evidence = Evidence("requests", {"requests": data}, clients.vantage(namespace, pod, context, params["from"]))
-    return evidence
+    replies.add_to(data)
+    return Evidence("requests", {"requests": data}, client.vantage())

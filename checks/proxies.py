@@ -15,18 +15,7 @@ from urllib.parse import urlsplit
 from meshlab.errors import LabError
 from meshlab.grading import CheckContext
 
-PROXY_CONTAINER = "istio-proxy"
-
-
-def has_proxy(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod carries a sidecar, in either form: an ordinary container, or a native sidecar."""
-    spec = pod["spec"]
-    ordinary = any(container["name"] == PROXY_CONTAINER for container in spec["containers"])
-    native = any(
-        container["name"] == PROXY_CONTAINER and container.get("restartPolicy") == "Always"
-        for container in spec.get("initContainers") or []
-    )
-    return ordinary or native
+from .pods import PROXY_CONTAINER
 
 
 def route_for(context: CheckContext, namespace: str, pod: str, url: str) -> dict[str, Any] | None:

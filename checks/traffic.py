@@ -44,21 +44,26 @@ def judge_split(evidence: Evidence, params: Mapping[str, Any]) -> Verdict | Need
 
 @check(
     "traffic.split",
-    version=1,
     judge=judge_split,
     required=("from", "url", "by", "weights"),
     optional=("zone",),
-    watches=clients.ROUTING,
+    watches=(*clients.ROUTING, "deployments.apps"),
 )
 def collect_split(context: CheckContext, params: Mapping[str, Any], so_far: Evidence | None) -> Evidence:
     """Read objects and the client's proxy, then send traffic: a little if the proxy is not right yet, else enough."""
     try:
-        namespace, pod = clients.find_client(context, params["from"])
+        return _look(context, clients.find(context, params["from"]), params, so_far)
     except clients.ClientProblem as problem:
         return clients.no_client(problem)
+
+
+def _look(
+    context: CheckContext, client: clients.ClientPod, params: Mapping[str, Any], so_far: Evidence | None
+) -> Evidence:
+    namespace, pod = client.namespace, client.pod
     if so_far is None:
-        data = _collect_objects(context, namespace, pod, params)
-        evidence = Evidence("requests", data, clients.vantage(namespace, pod, context, params["from"]))
+        data = _collect_objects(context, client, params)
+        evidence = Evidence("requests", data, client.vantage())
         evidence.watched = {"from_rv": _watched(data), "to_rv": _watched(data)}
         requests = FIRST_LOOK
         if judge_pushed(evidence, params) is None:
@@ -231,9 +236,8 @@ def _empty_subset(data: Mapping[str, Any], empty: list[str], params: Mapping[str
     )
 
 
-def _collect_objects(context: CheckContext, namespace: str, pod: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    client_pod = context.cluster.get("pods", pod, namespace)
-    present = proxies.has_proxy(client_pod)
+def _collect_objects(context: CheckContext, client: clients.ClientPod, params: Mapping[str, Any]) -> dict[str, Any]:
+    namespace, pod, present = client.namespace, client.pod, client.has_proxy
     route = proxies.route_for(context, namespace, pod, params["url"]) if present else None
     names = set((route or {}).get("weights", {}))
     data: dict[str, Any] = {

@@ -60,7 +60,7 @@ def run_test(arguments: argparse.Namespace) -> int:
         course.exercise_file(exercise_id)
     return run_course_tests(
         course,
-        arguments.exercises or list(course.exercise_files),
+        arguments.exercises,
         jobs=arguments.jobs,
         times=arguments.times,
         open_lab=throwaway_lab,

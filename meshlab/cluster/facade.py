@@ -271,6 +271,13 @@ class Cluster:
 
     def namespaced_resources(self) -> list[str]:
         """Every namespaced kind that can be listed and deleted, as ``plural.version.group``, preferred version only."""
+        return self._listed_kinds(namespaced=True)
+
+    def cluster_resources(self) -> list[str]:
+        """As `namespaced_resources`, of the kinds that belong to no namespace."""
+        return self._listed_kinds(namespaced=False)
+
+    def _listed_kinds(self, *, namespaced: bool) -> list[str]:
         groups: Obj = self.request("GET", "/apis")
         versions = ["v1", *(group["preferredVersion"]["groupVersion"] for group in groups["groups"])]
         found: list[str] = []
@@ -279,7 +286,9 @@ class Cluster:
             found += [
                 f"{entry['name']}.{version}.{group}" if group else entry["name"]
                 for entry in self._group_version(api_version)
-                if entry["namespaced"] and "/" not in entry["name"] and {"list", "delete"} <= set(entry["verbs"])
+                if entry["namespaced"] is namespaced
+                and "/" not in entry["name"]
+                and {"list", "delete"} <= set(entry["verbs"])
             ]
         return found
 

@@ -19,8 +19,8 @@ from typing import Any
 from meshlab.cluster.facade import Cluster
 from meshlab.cluster.watch import Stop, WatchEvent
 from meshlab.course.model import Exercise
+from meshlab.grading.attempt import AttemptRecord, answers_name
 from meshlab.grading.registry import Registry
-from meshlab.grading.workbench import AttemptRecord, answers_name
 
 logger = logging.getLogger(__name__)
 

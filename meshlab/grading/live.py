@@ -20,6 +20,7 @@ from functools import partial
 from meshlab.cluster.facade import Cluster
 from meshlab.course.model import Exercise, Task
 from meshlab.errors import ClusterUnreachable, LabError, MeshlabError, UsageError
+from meshlab.grading.attempt import AttemptRecord
 from meshlab.grading.changes import Change, ChangeWatch, targets_of
 from meshlab.grading.engine import UNREACHABLE, ExerciseResult, TaskResult, guards_hold, look_at_task, overdue
 from meshlab.grading.mailbox import Mailbox
@@ -27,7 +28,6 @@ from meshlab.grading.registry import CheckContext, Overtaken
 from meshlab.grading.session import Session
 from meshlab.grading.track import Track
 from meshlab.grading.verdicts import Verdict
-from meshlab.grading.workbench import AttemptRecord
 
 logger = logging.getLogger(__name__)
 

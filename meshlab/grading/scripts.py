@@ -1,8 +1,12 @@
-"""Runs an exercise's scripts (solutions, wrong answers) as a learner would type them: a shell with kubectl on PATH."""
+"""Runs an exercise's scripts (solutions, wrong answers, teardown) as a learner would type them.
+
+That is a shell with kubectl and istioctl on PATH, and the directory of samples in its environment.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -26,15 +30,21 @@ class File:
 
 
 def files(exercise: Exercise, script: str) -> list[File]:
-    """A script and the files beside it that it names, rendered."""
+    """A script and the files beside it that it names, rendered; last the right answers, if anything is asked."""
     text = render_file(exercise, script)
     folder = Path(script).parent
     beside = [path.name for path in sorted((exercise.folder / folder).iterdir()) if path.is_file()]
     named = [name for name in beside if name in text and name != Path(script).name]
-    return [
+    found = [
         File(script, text),
         *(File(str(folder / name), render_file(exercise, str(folder / name))) for name in named),
     ]
+    if exercise.answers:
+        lines = (
+            f"meshlab answer {exercise.id}/{task} {shlex.quote(value)}\n" for task, value in exercise.answers.items()
+        )
+        found.append(File("answers", "".join(lines)))
+    return found
 
 
 def run(exercise: Exercise, script: str, cluster: Cluster) -> str:
@@ -63,28 +73,39 @@ def apply(exercise: Exercise, manifest: str, cluster: Cluster) -> str:
         return _run(command, directory, cluster, f"{exercise.id}/{manifest}")
 
 
-def _run(command: list[str], directory: str, cluster: Cluster, what: str) -> str:
-    kubectl = tools.kubectl()
-    variables = os.environ | {
+def environment(bin_dir: Path, cluster: Cluster) -> dict[str, str]:
+    """This process's environment as a learner's shell has it: the cluster's kubeconfig, the tools, the samples.
+
+    Args:
+        bin_dir: where the tools may be put.
+        cluster: the cluster that the tools are to reach.
+    """
+    path = f"{tools.write_bin_dir(bin_dir)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return os.environ | {
         "KUBECONFIG": str(cluster.kubeconfig),
-        "PATH": f"{kubectl.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PATH": path,
+        "MESHLAB_SAMPLES": str(tools.samples_dir()),
     }
+
+
+def _run(command: list[str], directory: str, cluster: Cluster, what: str) -> str:
     if cluster.context:
         raise LabError(
             f"{what} needs a kubeconfig whose current context is {cluster.context}",
             hint=f"kubectl config view --minify --flatten --context {cluster.context} > FILE, then --kubeconfig FILE",
         )
     try:
-        done = subprocess.run(
-            command,
-            cwd=directory,
-            env=variables,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        with tempfile.TemporaryDirectory(prefix="meshlab-bin-") as bin_dir:
+            done = subprocess.run(
+                command,
+                cwd=directory,
+                env=environment(Path(bin_dir), cluster),
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{what} did not end within {TIMEOUT_S} s") from error
     if done.returncode != 0:

@@ -20,10 +20,11 @@ from meshlab.course.model import Exercise, Task
 from meshlab.course.progress import Progress
 from meshlab.errors import UsageError
 from meshlab.grading import scripts
+from meshlab.grading.attempt import AttemptRecord
 from meshlab.grading.engine import ExerciseResult, TaskResult, run_exercise
 from meshlab.grading.registry import Lacking, Registry, lacks_nothing, load_checks
 from meshlab.grading.reports import ReportContext
-from meshlab.grading.workbench import AttemptRecord, Workbench
+from meshlab.grading.workbench import Workbench
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,13 +239,19 @@ class Session:
     def apply_solution(self, exercise_id: str) -> str:
         """Run the first solution against the cluster and return what it printed."""
         exercise, _ = self.resume(exercise_id)
-        return scripts.run(exercise, exercise.solutions[0], self.cluster)
+        said = scripts.run(exercise, exercise.solutions[0], self.cluster)
+        for task, value in exercise.answers.items():
+            self.workbench.answer(exercise, task, value)
+        return said
 
     def to_be_deleted(self, exercise_id: str) -> list[str]:
         """What ``reset`` would delete, as ``kind namespace/name``."""
         exercise, record = self.resume(exercise_id)
         made = self.workbench.made_by_learner(exercise, record)
-        return [f"{resource.partition('.')[0]} {namespace}/{name}" for resource, namespace, name in made]
+        return [
+            *(f"what {name} undoes" for name in exercise.teardown),
+            *(f"{resource.partition('.')[0]} {namespace}/{name}" for resource, namespace, name in made),
+        ]
 
     def reset(self, exercise_id: str, *, remove: bool = False) -> None:
         """Put an exercise back to its start, or take it away altogether."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -18,42 +18,22 @@ import yaml
 from meshlab.cluster.facade import Cluster, NotFoundError, Obj, RefusedError
 from meshlab.course.exercises import ExerciseFile, load, render_file
 from meshlab.course.ids import short_id, timestamp
-from meshlab.course.model import Exercise
+from meshlab.course.model import CheckCall, Exercise
 from meshlab.errors import LabError, UsageError
+from meshlab.grading import scripts
+from meshlab.grading.attempt import AttemptRecord, answers_name
 from meshlab.grading.engine import CheckResult, run_check
 from meshlab.grading.registry import CheckContext, Registry
+from meshlab.grading.rollout import READY_TIMEOUT_S, wait_rolled_out
 
 EXERCISE_LABEL = "meshlab.dev/exercise"
-READY_TIMEOUT_S = 90.0
 POLL_S = 0.1
 
 _DERIVED = {"events", "endpoints", "endpointslices", "leases", "controllerrevisions", "podmetrics"}
+_WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 _PROVIDED = {("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt"), ("configmaps", "istio-ca-root-cert")}
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
-    """What the cluster remembers of an attempt."""
-
-    attempt: str
-    exercise: str
-    version: int
-    round: int
-    learner: str
-    variables: dict[str, str]
-    namespaces: dict[str, str]
-    started_at: str
-    before: dict[str, list[str]] = field(default_factory=dict)
-    """Per namespace, ``resource/name`` of every object that was there already."""
-    namespace_labels: dict[str, dict[str, str]] = field(default_factory=dict)
-    created_namespaces: list[str] = field(default_factory=list)
-
-    @staticmethod
-    def name_for(exercise_id: str) -> str:
-        """The name of the ConfigMap that holds it."""
-        return f"meshlab-{exercise_id}"
 
 
 class Workbench:
@@ -73,15 +53,7 @@ class Workbench:
     def record(self, source: ExerciseFile) -> AttemptRecord | None:
         """The attempt that is under way on this cluster, if any."""
         found = self._cluster.find("configmaps", AttemptRecord.name_for(source.id), _main_namespace(source))
-        if found is None:
-            return None
-        try:
-            return AttemptRecord(**json.loads(found["data"]["attempt"]))
-        except (KeyError, ValueError, TypeError) as error:
-            raise LabError(
-                f"ConfigMap {AttemptRecord.name_for(source.id)} was changed and cannot be read: {error}",
-                hint=f"meshlab reset {source.id} --remove, then meshlab start {source.id}",
-            ) from error
+        return None if found is None else AttemptRecord.from_config_map(found, source.id)
 
     def resume(self, source: ExerciseFile) -> tuple[Exercise, AttemptRecord]:
         """The exercise as it was drawn when it was started.
@@ -105,9 +77,11 @@ class Workbench:
         """Create the exercise's namespaces and objects, and prove that it begins as it should.
 
         Raises:
-            UsageError: an object that it would create exists and is not meshlab's.
+            UsageError: the cluster is not as the exercise must find it, or an object that it would create exists and is
+                not meshlab's.
             LabError: the objects do not become ready, or the precondition does not hold.
         """
+        self._prove_before(exercise)
         objects = self._setup_objects(exercise)
         self._refuse_foreign(exercise, objects)
         created = [name for name in exercise.namespaces.values() if self._create_namespace(name, exercise)]
@@ -130,8 +104,7 @@ class Workbench:
         self._write_record(exercise, record)
         try:
             self._apply(objects)
-            self._wait_ready(exercise, objects)
-            self._prove_start(exercise)
+            record = self._settle(exercise, record, objects)
         except BaseException:
             # Nothing half done: what was created goes away again.
             self.remove(exercise, record)
@@ -153,18 +126,27 @@ class Workbench:
                     found.append((resource, namespace, name))
         return found
 
-    def reset(self, exercise: Exercise, record: AttemptRecord) -> None:
-        """Put the exercise back to its start: the learner's objects go, the exercise's own are as written."""
+    def reset(self, exercise: Exercise, record: AttemptRecord) -> AttemptRecord:
+        """Put the exercise back to its start: the learner's objects and answers go, the exercise's own are as written.
+
+        Returns:
+            The record, brought up to date.
+        """
+        self._tear_down(exercise)
         self._delete(self.made_by_learner(exercise, record))
+        self._cluster.delete("configmaps", answers_name(exercise.id), exercise.main_namespace)
         for namespace, labels in record.namespace_labels.items():
             self._restore_namespace_labels(namespace, labels)
         objects = self._setup_objects(exercise)
+        # A pod that was recreated may differ from its template by what a webhook added then.
+        recreated = [pod for pod in self._pods_of(objects) if _path_of(pod) not in record.pods]
         self._apply(objects)
-        self._wait_ready(exercise, objects)
-        self._prove_start(exercise)
+        self._delete([("pods", pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in recreated])
+        return self._settle(exercise, record, objects)
 
     def remove(self, exercise: Exercise, record: AttemptRecord) -> None:
         """Take the exercise away: the cluster is as it was before ``start``."""
+        self._tear_down(exercise)
         self._delete(self.made_by_learner(exercise, record))
         objects = self._setup_objects(exercise)
         self._delete(
@@ -183,12 +165,21 @@ class Workbench:
         self._wait_gone(exercise, record)
 
     def census(self, exercise: Exercise) -> set[str]:
-        """``resource namespace/name`` of every object in the exercise's namespaces, and those namespaces themselves."""
+        """``resource namespace/name`` of every object that the exercise may leave behind.
+
+        That is what stands in its namespaces, and those namespaces themselves; for an exercise on the whole cluster it
+        is every namespace and all that belongs to none.
+        """
         found = set()
         for namespace in exercise.namespaces.values():
             if self._cluster.find("namespaces", namespace) is not None:
                 found.add(f"namespaces {namespace}")
                 found |= {f"{kind} {namespace}/{obj['metadata']['name']}" for kind, obj in self._own_objects(namespace)}
+        if exercise.scope == "cluster":
+            for resource in self._cluster.cluster_resources():
+                if resource.partition(".")[0] not in _DERIVED:
+                    objects = self._cluster.list_objects(resource)
+                    found |= {f"{resource} {obj['metadata']['name']}" for obj in objects if not _is_leaving(obj)}
         return found
 
     def answer(self, exercise: Exercise, task: str, value: str) -> None:
@@ -252,13 +243,12 @@ class Workbench:
                 yield resource, obj
 
     def _write_record(self, exercise: Exercise, record: AttemptRecord) -> None:
-        content = {name: getattr(record, name) for name in AttemptRecord.__dataclass_fields__}
         body = {
             "metadata": {
                 "name": AttemptRecord.name_for(exercise.id),
                 "labels": {EXERCISE_LABEL: exercise.id},
             },
-            "data": {"attempt": json.dumps(content, sort_keys=True)},
+            "data": record.to_data(),
         }
         self._cluster.create("configmaps", body, exercise.main_namespace)
 
@@ -283,60 +273,48 @@ class Workbench:
                     desired["spec"].setdefault(key, found["spec"][key])
         self._cluster.replace(resource, desired)
 
-    def _wait_ready(self, exercise: Exercise, objects: list[Obj]) -> None:
-        """Wait until every Deployment of the setup has exactly its pods, ready and of the present template."""
+    def _settle(self, exercise: Exercise, record: AttemptRecord, objects: list[Obj]) -> AttemptRecord:
+        """Wait until the exercise stands as written, prove it, and remember its pods."""
         deployments = [obj for obj in objects if obj["kind"] == "Deployment"]
-        deadline = time.monotonic() + READY_TIMEOUT_S
-        for deployment in deployments:
-            name, namespace = deployment["metadata"]["name"], deployment["metadata"]["namespace"]
-            self._progress(f"waiting for {namespace}/{name}")
-            while not self._is_rolled_out(name, namespace):
-                if time.monotonic() > deadline:
-                    raise LabError(
-                        f"Deployment {namespace}/{name} of exercise {exercise.id} does not become ready: "
-                        f"{self._why_not_ready(name, namespace)}",
-                        hint=f"kubectl describe deployment -n {namespace} {name}",
-                    )
-                time.sleep(POLL_S)
+        wait_rolled_out(self._cluster, deployments, self._progress)
+        self._prove_start(exercise)
+        record = replace(record, pods=sorted(_path_of(pod) for pod in self._pods_of(objects)))
+        self._cluster.patch(
+            "configmaps", AttemptRecord.name_for(exercise.id), {"data": record.to_data()}, exercise.main_namespace
+        )
+        return record
 
-    def _is_rolled_out(self, name: str, namespace: str) -> bool:
-        deployment = self._cluster.get("deployments.apps", name, namespace)
-        status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
-        if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
-            return False
-        counts = [status.get(key, 0) for key in ("updatedReplicas", "readyReplicas", "replicas")]
-        if counts != [wanted] * 3:
-            return False
-        selector = ",".join(f"{key}={value}" for key, value in deployment["spec"]["selector"]["matchLabels"].items())
-        # Pods that are on their way out still answer requests; the start is clean only without them.
-        present = len(self._cluster.list_objects("pods", namespace, label_selector=selector))
-        return present == int(wanted)
-
-    def _why_not_ready(self, name: str, namespace: str) -> str:
-        deployment = self._cluster.get("deployments.apps", name, namespace)
-        for condition in (deployment.get("status") or {}).get("conditions") or []:
-            if condition["type"] in ("ReplicaFailure", "Progressing") and condition.get("message"):
-                failure = condition["message"]
-                if condition["type"] == "ReplicaFailure":
-                    return str(failure)
-        selector = ",".join(f"{key}={value}" for key, value in deployment["spec"]["selector"]["matchLabels"].items())
-        for pod in self._cluster.list_objects("pods", namespace, label_selector=selector):
-            status = pod.get("status") or {}
-            for container in (status.get("initContainerStatuses") or []) + (status.get("containerStatuses") or []):
-                waiting = (container.get("state") or {}).get("waiting")
-                if waiting:
-                    return f"{container['name']}: {waiting.get('reason')}: {waiting.get('message', '')}"
-        return "its pods are not there yet"
+    def _prove_before(self, exercise: Exercise) -> None:
+        for call, result in self._judged(exercise, exercise.before, within_s=0):
+            verdict = result.verdict
+            if verdict.outcome == "ERROR":
+                raise LabError(f"{call.name}: {verdict.found}", hint=verdict.hint)
+            if verdict.outcome != "PASS":
+                raise UsageError(
+                    f"exercise {exercise.id} cannot start here: {verdict.found}",
+                    title="Something is in the way",
+                    hint=verdict.hint,
+                )
 
     def _prove_start(self, exercise: Exercise) -> None:
-        context = CheckContext(self._cluster, exercise)
-        for call in exercise.starts:
-            result: CheckResult = run_check(context, call, self._registry, within_s=READY_TIMEOUT_S / 3)
+        for call, result in self._judged(exercise, exercise.starts, within_s=READY_TIMEOUT_S / 3):
             if result.verdict.outcome != "PASS":
                 raise LabError(
                     f"exercise {exercise.id} does not begin as it should: {call.name}: {result.verdict.found}",
                     hint=result.verdict.why or "is something else in its namespaces?",
                 )
+
+    def _judged(
+        self, exercise: Exercise, calls: Sequence[CheckCall], *, within_s: float
+    ) -> Iterator[tuple[CheckCall, CheckResult]]:
+        context = CheckContext(self._cluster, exercise)
+        for call in calls:
+            yield call, run_check(context, call, self._registry, within_s=within_s)
+
+    def _tear_down(self, exercise: Exercise) -> None:
+        for name in exercise.teardown:
+            self._progress(f"running {name}")
+            scripts.run(exercise, name, self._cluster)
 
     def _delete(self, targets: list[tuple[str, str, str]]) -> None:
         for resource, namespace, name in targets:
@@ -347,37 +325,36 @@ class Workbench:
                 continue
 
     def _wait_gone(self, exercise: Exercise, record: AttemptRecord) -> None:
-        """Wait until no pod of the exercise is left."""
+        """Wait until no pod of the exercise is left, nor a namespace that it brought."""
         deadline = time.monotonic() + READY_TIMEOUT_S
-        for namespace in exercise.namespaces.values():
-            before = {
-                entry.partition("/")[2] for entry in record.before.get(namespace, ()) if entry.startswith("pods/")
-            }
-            while self._leftover_pods(namespace, before, exercise):
-                if time.monotonic() > deadline:
-                    raise LabError(f"pods of exercise {exercise.id} do not go away in namespace {namespace}")
-                time.sleep(POLL_S)
+        objects = self._setup_objects(exercise)
+        while left := self._left(record, objects):
+            if time.monotonic() > deadline:
+                raise LabError(f"what exercise {exercise.id} made does not go away: {', '.join(left)}")
+            time.sleep(POLL_S)
 
-    def _leftover_pods(self, namespace: str, before: set[str], exercise: Exercise) -> bool:
-        workloads = [
-            obj["spec"]["template"]["metadata"]["labels"]
-            for obj in self._setup_objects(exercise)
-            if obj["kind"] in ("Deployment", "StatefulSet", "DaemonSet") and obj["metadata"]["namespace"] == namespace
-        ]
-        try:
-            pods = self._cluster.list_objects("pods", namespace)
-        except RefusedError:
-            return False
-        return any(
-            pod["metadata"]["name"] not in before
-            and any(labels.items() <= (pod["metadata"].get("labels") or {}).items() for labels in workloads)
-            for pod in pods
-        )
+    def _left(self, record: AttemptRecord, objects: list[Obj]) -> list[str]:
+        namespaces = [name for name in record.created_namespaces if self._cluster.find("namespaces", name) is not None]
+        before = {
+            f"{namespace}/{entry.removeprefix('pods/')}"
+            for namespace, entries in record.before.items()
+            for entry in entries
+            if entry.startswith("pods/")
+        }
+        return namespaces + [path for pod in self._pods_of(objects) if (path := _path_of(pod)) not in before]
 
-
-def answers_name(exercise_id: str) -> str:
-    """The ConfigMap that holds a learner's answers."""
-    return f"meshlab-answers-{exercise_id}"
+    def _pods_of(self, objects: list[Obj]) -> list[Obj]:
+        """The pods that the exercise's own workloads have now, also those that are on their way out."""
+        found = []
+        for obj in objects:
+            if obj["kind"] in _WORKLOADS:
+                labels = obj["spec"]["template"]["metadata"]["labels"]
+                selector = ",".join(f"{key}={value}" for key, value in labels.items())
+                try:
+                    found += self._cluster.list_objects("pods", obj["metadata"]["namespace"], label_selector=selector)
+                except RefusedError:
+                    continue
+        return found
 
 
 def parse_manifest(text: str, where: str) -> list[Obj]:
@@ -394,6 +371,14 @@ def parse_manifest(text: str, where: str) -> list[Obj]:
         if not isinstance(document, dict) or not {"apiVersion", "kind", "metadata"} <= document.keys():
             raise LabError(f"{where} holds something that is not a Kubernetes object")
     return documents
+
+
+def _path_of(obj: Obj) -> str:
+    return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
+
+
+def _is_leaving(obj: Obj) -> bool:
+    return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def _main_namespace(source: ExerciseFile) -> str:

@@ -51,10 +51,13 @@ def context(cluster: OneNamespace) -> CheckContext:
     return CheckContext(cast(Cluster, cluster), exercise())
 
 
-def pod(name: str, *, ready: bool = True, deleted: bool = False, waiting: str = "") -> dict[str, Any]:
+def pod(
+    name: str, *, ready: bool = True, deleted: bool = False, waiting: str = "", created: str = "2026-11-23T10:00:00Z"
+) -> dict[str, Any]:
     statuses = [{"name": "curl", "state": {"waiting": {"reason": waiting, "message": "m"}}}] if waiting else []
     return {
-        "metadata": {"name": name} | ({"deletionTimestamp": "t"} if deleted else {}),
+        "metadata": {"name": name, "creationTimestamp": created} | ({"deletionTimestamp": "t"} if deleted else {}),
+        "spec": {"containers": [{"name": "curl"}], "serviceAccountName": "other"},
         "status": {
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
             "containerStatuses": statuses,
@@ -64,8 +67,14 @@ def pod(name: str, *, ready: bool = True, deleted: bool = False, waiting: str = 
 
 def test_a_ready_pod_is_the_client() -> None:
     cluster = OneNamespace(pod("old", deleted=True), pod("new", ready=False), pod("good"))
-    assert clients.find_client(context(cluster), "client") == ("default", "good")
+    assert clients.find(context(cluster), "client") == clients.ClientPod("client", "default", "good", "client", False)
     assert cluster.selected == ("default", "app=client")
+
+
+def test_of_two_ready_pods_the_newer_one_sends() -> None:
+    cluster = OneNamespace(pod("new", created="2026-11-23T10:00:01Z"), pod("old"))
+    assert clients.find(context(cluster), "client").pod == "new"
+    assert clients.find(context(cluster), "stranger").account == "other"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +92,7 @@ def test_a_ready_pod_is_the_client() -> None:
 )
 def test_a_client_that_cannot_send_says_why(pods: list[dict[str, Any]], code: str, why: str) -> None:
     with pytest.raises(clients.ClientProblem) as caught:
-        clients.find_client(context(OneNamespace(*pods)), "client")
+        clients.find(context(OneNamespace(*pods)), "client")
     verdict = caught.value.verdict
     assert (verdict.outcome, verdict.code, verdict.why) == ("PENDING", code, why)
 
@@ -108,3 +117,36 @@ def test_a_query_of_the_url_is_kept() -> None:
 def test_a_curl_that_does_not_run_is_the_labs_fault() -> None:
     with pytest.raises(LabError, match="sent nothing: no such program"):
         clients.send(context(OneNamespace(stderr="no such program")), "default", "good", "http://myapp/", 3)
+
+
+class OneReply(OneNamespace):
+    """A cluster in which every URL gets one and the same reply."""
+
+    def __init__(self, status: str, exit_code: str, body: str = "") -> None:
+        super().__init__()
+        self.reply = (status, exit_code, body)
+
+    def exec(self, namespace: str, pod: str, container: str, command: list[str], *, timeout_s: float) -> ExecResult:
+        self.command = command
+        mark = command[command.index("--write-out") + 1].replace("\\n", "\n")
+        status, exit_code, body = self.reply
+        asked = [word for word in command if word.startswith("http")]
+        text = (body + mark.replace("%{http_code}", status).replace("%{exitcode}", exit_code)) * len(asked)
+        return ExecResult(text, "", int(exit_code))
+
+
+def test_one_request_keeps_its_body() -> None:
+    reply = clients.fetch(context(OneReply("200", "0", '{"a":\n 1}')), "default", "good", "http://myapp/headers")
+    assert reply == clients.Reply("200", "0", '{"a":\n 1}')
+
+
+def test_new_connections_are_asked_for() -> None:
+    cluster = OneReply("000", "56")
+    replies = clients.fetch_anew(context(cluster), "default", "good", ["http://a/", "http://b/"])
+    assert replies == [clients.Reply("000", "56")] * 2
+    assert "Connection: close" in cluster.command
+    assert [clients.outcome({"status": each.status, "exit": each.exit_code}) for each in replies] == [
+        "connection reset",
+        "connection reset",
+    ]
+    assert clients.outcome({"status": "403", "exit": "0"}) == "403"

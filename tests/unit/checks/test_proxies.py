@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from checks.proxies import has_proxy, select_route
+from checks.proxies import select_route
 
 HOST = "myapp.default.svc.cluster.local"
 PLAIN = f"outbound|80||{HOST}"
@@ -98,19 +98,3 @@ def test_the_ports_own_configuration_comes_before_the_proxys() -> None:
 def test_a_configuration_named_for_host_and_port() -> None:
     assert chosen([config(f"{HOST}:80", route())]) == {PLAIN: 1}
     assert chosen([config(f"other.{HOST}:80", route())]) is None
-
-
-@pytest.mark.parametrize(
-    ("spec", "found"),
-    [
-        ({"containers": [{"name": "curl"}]}, False),
-        ({"containers": [{"name": "curl"}, {"name": "istio-proxy"}]}, True),
-        (
-            {"containers": [{"name": "curl"}], "initContainers": [{"name": "istio-proxy", "restartPolicy": "Always"}]},
-            True,
-        ),
-        ({"containers": [{"name": "curl"}], "initContainers": [{"name": "istio-proxy"}]}, False),
-    ],
-)
-def test_both_forms_of_a_sidecar_are_known(spec: Obj, found: bool) -> None:
-    assert has_proxy({"spec": spec}) is found

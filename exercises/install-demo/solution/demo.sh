@@ -1,0 +1,2 @@
+# The module's own command.
+istioctl install --set profile=demo -y

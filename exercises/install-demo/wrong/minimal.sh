@@ -1,0 +1,2 @@
+# Only the control plane: this profile has no gateways.
+istioctl install --set profile=minimal -y

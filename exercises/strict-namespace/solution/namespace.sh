@@ -1,0 +1,2 @@
+# One object for the whole namespace.
+kubectl apply -n {{ns.app}} -f strict.yaml
