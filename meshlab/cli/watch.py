@@ -10,8 +10,7 @@ from meshlab.course.ids import timestamp
 from meshlab.errors import MeshlabError, UsageError
 from meshlab.grading.live import LiveCheck, LiveStatus, TaskStatus
 from meshlab.grading.session import Session
-
-MARKS = {"PASS": "✔", "FAIL": "✘", "PENDING": "…", "INCONCLUSIVE": "?", "ERROR": "!"}
+from meshlab.grading.verdicts import MARKS
 
 
 class Lines:
