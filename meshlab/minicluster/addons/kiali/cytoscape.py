@@ -68,8 +68,7 @@ def _node(node: Node, options: GraphOptions, around: Surroundings) -> Obj:
     identity = node.identity
     place = (identity.namespace, identity.workload)
     services = [
-        {"cluster": cluster, "namespace": namespace, "name": name}
-        for cluster, namespace, name in sorted(node.services)
+        {"cluster": cluster, "namespace": namespace, "name": name} for cluster, namespace, name in sorted(node.services)
     ]
     traffic = []
     for protocol, names in NODE_RATES.items():
@@ -172,4 +171,3 @@ def _boxes(nodes: Iterable[Obj], kind: str, members: Iterable[Obj]) -> list[Obj]
             node["parent"] = box["id"]
         found.append(box)
     return found
-

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 VERSION = "v2.27.0-meshlab"
 """The version whose API this is, and that it is not that program."""
+PORT = 20001
+METRICS_PORT = 9090
 USAGE = "usage: kiali -config FILE"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -42,8 +44,8 @@ class Settings:
 
     web_root: str = ""
     """Without a slash at its end: ``/kiali``."""
-    port: int = 20001
-    metrics_port: int = 9090
+    port: int = PORT
+    metrics_port: int = METRICS_PORT
     istio_namespace: str = "istio-system"
 
     @classmethod
@@ -60,8 +62,8 @@ class Settings:
             metrics = (server.get("observability") or {}).get("metrics") or {}
             return cls(
                 web_root=str(server.get("web_root") or "/").rstrip("/"),
-                port=int(server.get("port") or cls.port),
-                metrics_port=int(metrics.get("port") or cls.metrics_port),
+                port=int(server.get("port") or PORT),
+                metrics_port=int(metrics.get("port") or METRICS_PORT),
                 istio_namespace=str(config.get("istio_namespace") or "istio-system"),
             )
         except (AttributeError, TypeError) as error:
@@ -188,7 +190,9 @@ class Kiali:
                     {"name": "Istio", "version": ISTIO_VERSION},
                     {"name": f"Kubernetes-{CLUSTER}", "version": self.kubernetes},
                 ],
-                "warningMessages": ["This is meshlab's stand-in with Kiali's API. It reads the proxies, not Prometheus."],
+                "warningMessages": [
+                    "This is meshlab's stand-in with Kiali's API. It reads the proxies, not Prometheus."
+                ],
                 "istioEnvironment": {"istioAPIEnabled": True},
             }
         )
@@ -221,9 +225,7 @@ class Kiali:
         return _json(sorted(found, key=lambda namespace: namespace["name"]))
 
     async def _graph(self, request: web.Request) -> web.Response:
-        accessible = {
-            str(obj["metadata"]["name"]): _created(obj) for obj in self.collector.namespaces.objects.values()
-        }
+        accessible = {str(obj["metadata"]["name"]): _created(obj) for obj in self.collector.namespaces.objects.values()}
         options = parse_options(request.query, accessible, time.time())
         rates = self.collector.rates(options.duration_s, options.end)
         traffic = build(rates, options, accessible)
@@ -231,8 +233,10 @@ class Kiali:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         proxies = len(self.collector.proxies)
-        text = f"# HELP kiali_meshlab_proxies Proxies that are read.\n# TYPE kiali_meshlab_proxies gauge\nkiali_meshlab_proxies {proxies}\n"
-        return web.Response(text=text)
+        name = "kiali_meshlab_proxies"
+        return web.Response(
+            text=f"# HELP {name} Proxies whose metrics are read.\n# TYPE {name} gauge\n{name} {proxies}\n"
+        )
 
 
 def _created(obj: Obj) -> float:

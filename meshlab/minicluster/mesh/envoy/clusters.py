@@ -86,9 +86,7 @@ def outbound_cluster(
         **_discovery(name, service, port, ports),
         **traffic_members(traffic, settings.connect_timeout_s),
         **_tls(scope, service, port, subset, traffic),
-        "metadata": istio_metadata(
-            service_metadata(service.host, service.name, service.namespace), **metadata
-        ),
+        "metadata": istio_metadata(service_metadata(service.host, service.name, service.namespace), **metadata),
     }
     if port.protocol.is_http or port.protocol is Protocol.AUTO:
         cluster |= protocol_members(port.protocol, traffic.connection_pool)

@@ -13,7 +13,7 @@
   const webRoot = document.documentElement.dataset.webRoot;
   const path = location.pathname;
   const base = path.slice(0, (webRoot ? path.lastIndexOf(webRoot) : 0) + webRoot.length);
-  const state = { namespaces: new Set(), chosen: null, graph: null, timer: 0, view: null, moved: false, asked: 0 };
+  const state = { namespaces: new Set(), chosen: null, graph: null, timer: 0, view: null, moved: false, asked: 0, control: new Set() };
 
   function make(name, attributes = {}, ...children) {
     const element = document.createElementNS(SVG, name);
@@ -67,6 +67,7 @@
 
   function whereOf(node) {
     if (node.nodeType === "unknown") return "outside of the mesh";
+    if (node.nodeType === "service" && node.namespace === "unknown") return "asked for by this name";
     const gateway = node.isGateway ? "gateway, " : "";
     return gateway + (node.nodeType === "service" ? "service, " : "") + node.namespace;
   }
@@ -270,8 +271,9 @@
     }
     title.textContent = `No traffic in the last ${period}`;
     text.textContent = "Send some requests between pods with a sidecar, and they appear here within seconds. Traffic between pods without sidecars is not seen by anyone.";
-    command.hidden = false;
-    command.textContent = `kubectl -n ${[...state.namespaces][0]} exec deploy/curl -- curl -s http://httpbin:8000/get`;
+    const namespace = [...state.namespaces].find((name) => !state.control.has(name));
+    command.hidden = !namespace;
+    command.textContent = `kubectl -n ${namespace} exec deploy/curl -- curl -s http://httpbin:8000/get`;
   }
 
   // View: fit, drag, wheel
@@ -374,7 +376,9 @@
     const total = (protocol) => edges.filter((edge) => protocolOf(edge) === protocol).reduce((sum, edge) => sum + rateOf(edge), 0);
     const bad = edges.filter((edge) => errorsOf(edge) > 0).sort((one, other) => errorsOf(other) - errorsOf(one));
     const name = (edge) => `${nameOf(nodes.get(edge.source))} \u2192 ${nameOf(nodes.get(edge.target))}`;
-    const open = edges.filter((edge) => rateOf(edge) > 0 && !edge.isMTLS);
+    // What ends at a service reached no pod, so there was no connection to secure.
+    const reached = (edge) => $("services").checked || nodes.get(edge.target).nodeType !== "service";
+    const open = edges.filter((edge) => rateOf(edge) > 0 && !edge.isMTLS && reached(edge));
     return [
       html("h2", [...state.namespaces].join(", ") || "no namespace"),
       html("p", `the last ${$("duration").selectedOptions[0].textContent}`, "kind"),
@@ -479,7 +483,8 @@
     const wanted = (asked.get("namespaces") || "").split(",").filter(Boolean);
     const meshed = namespaces.filter((one) => one.labels["istio-injection"] === "enabled" || one.labels["istio.io/rev"]).map((one) => one.name);
     const chosen = wanted.length ? wanted : meshed.length ? meshed : ["default"];
-    for (const { name } of namespaces) {
+    for (const { name, isControlPlane } of namespaces) {
+      if (isControlPlane) state.control.add(name);
       const box = document.createElement("input");
       box.type = "checkbox";
       box.checked = chosen.includes(name);
