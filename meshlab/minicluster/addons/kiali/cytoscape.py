@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from meshlab.minicluster.addons.kiali.nodes import UNKNOWN, Edge, Node, TrafficMap
 from meshlab.minicluster.addons.kiali.options import GraphOptions, GraphType
-from meshlab.minicluster.addons.kiali.traffic import UNKNOWN, Edge, Node, TrafficMap
 from meshlab.minicluster.kubeapi import Obj
 
 NODE_RATES = {

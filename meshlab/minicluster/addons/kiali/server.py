@@ -34,6 +34,7 @@ VERSION = "v2.27.0-meshlab"
 """The version whose API this is, and that it is not that program."""
 PORT = 20001
 METRICS_PORT = 9090
+NOTICE = "This is meshlab's stand-in with Kiali's API. It reads the proxies, not Prometheus."
 USAGE = "usage: kiali -config FILE"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -190,9 +191,7 @@ class Kiali:
                     {"name": "Istio", "version": ISTIO_VERSION},
                     {"name": f"Kubernetes-{CLUSTER}", "version": self.kubernetes},
                 ],
-                "warningMessages": [
-                    "This is meshlab's stand-in with Kiali's API. It reads the proxies, not Prometheus."
-                ],
+                "warningMessages": [NOTICE],
                 "istioEnvironment": {"istioAPIEnabled": True},
             }
         )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 
+from meshlab.minicluster.addons.kiali.nodes import UNKNOWN, Edge, Identity, Node, TrafficMap, identify, is_known
 from meshlab.minicluster.addons.kiali.options import GraphOptions, GraphType
 from meshlab.minicluster.addons.kiali.quantiles import Buckets, quantile
+from meshlab.minicluster.addons.kiali.servicegraph import services_only
 
-UNKNOWN = "unknown"
 REQUESTS = "istio_requests_total"
 DURATION_BUCKETS = "istio_request_duration_milliseconds_bucket"
 DURATION_SUM = "istio_request_duration_milliseconds_sum"
@@ -27,57 +27,6 @@ EGRESS_CLUSTERS = ("PassthroughCluster", "BlackHoleCluster")
 Labels = Mapping[str, str]
 Rates = Mapping[str, Iterable[tuple[Labels, float]]]
 """Per metric: labels, and how much a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What tells a node from others."""
-
-    key: str
-    node_type: str
-    cluster: str
-    namespace: str
-    workload: str = ""
-    app: str = ""
-    version: str = ""
-    service: str = ""
-
-
-@dataclass(slots=True)
-class Edge:
-    """Traffic of one protocol from one node to another."""
-
-    source: Node
-    target: Node
-    protocol: str
-    rates: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    flags: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
-    """By response code."""
-    hosts: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
-    security: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    """Rates by connection_security_policy."""
-    principals: tuple[str, str] | None = None
-    response_time_ms: float | None = None
-    throughput: float | None = None
-    """Bytes of responses per second."""
-
-
-@dataclass(slots=True)
-class Node:
-    """A workload, an app, a service, or nobody known."""
-
-    identity: Identity
-    rates: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    services: set[tuple[str, str, str]] = field(default_factory=set)
-    """(cluster, namespace, name) of the services through which it was reached."""
-    edges: dict[tuple[str, str], Edge] = field(default_factory=dict)
-    """By target and protocol."""
-    is_root: bool = False
-    is_outside: bool = False
-    is_inaccessible: bool = False
-
-
-TrafficMap = dict[str, Node]
 
 
 def build(rates: Rates, options: GraphOptions, accessible: Iterable[str]) -> TrafficMap:
@@ -104,41 +53,7 @@ def build(rates: Rates, options: GraphOptions, accessible: Iterable[str]) -> Tra
     if "throughput" in options.appenders:
         builder.weigh(rates)
     _mark(builder.nodes, options, set(accessible))
-    return _services_only(builder.nodes) if options.graph_type is GraphType.SERVICE else builder.nodes
-
-
-def _ok(text: str) -> bool:
-    return text not in ("", UNKNOWN)
-
-
-def identify(side: Mapping[str, str], service_namespace: str, service: str, graph_type: GraphType) -> Identity:
-    """The node for a side of a request.
-
-    Args:
-        side: cluster, namespace, workload, app and version of the workload; empty for a service as such.
-        service_namespace: of the service that was asked for.
-        service: its name; empty for a source.
-        graph_type: what nodes stand for.
-    """
-    cluster, workload, app, version = (side.get(key, "") for key in ("cluster", "workload", "app", "version"))
-    namespace = side.get("namespace", "")
-    if not _ok(namespace):
-        namespace = service_namespace or UNKNOWN
-    if namespace == workload == app == UNKNOWN and not service:
-        return Identity("unknown_source", "unknown", cluster, namespace, workload, app, version)
-    if workload == app == service == UNKNOWN:
-        return Identity(f"svc_{cluster}_{namespace}_unknown", "unknown", cluster, namespace, workload, app, version)
-    place = f"{cluster}_{namespace}"
-    by_app = graph_type in (GraphType.APP, GraphType.VERSIONED_APP) and _ok(app)
-    if by_app and graph_type is GraphType.APP:
-        return Identity(f"app_{place}_{app}", "app", cluster, namespace, app=app)
-    if by_app:
-        key = f"vapp_{place}_{workload}" if _ok(workload) else f"vapp_{place}_{app}_{version}"
-        return Identity(key, "app", cluster, namespace, workload, app, version)
-    if _ok(workload):
-        known = [text if _ok(text) else "" for text in (app, version)]
-        return Identity(f"wl_{place}_{workload}", "workload", cluster, namespace, workload, *known)
-    return Identity(f"svc_{place}_{service}", "service", cluster, namespace, service=service)
+    return services_only(builder.nodes) if options.graph_type is GraphType.SERVICE else builder.nodes
 
 
 class _Builder:
@@ -153,7 +68,7 @@ class _Builder:
         code, flags, host = _code(labels, protocol), labels.get("response_flags", "-"), labels["destination_service"]
         for source, target in self._hops(labels):
             origin, goal = self._node(source), self._node(target)
-            if _ok(labels["destination_service_name"]):
+            if is_known(labels["destination_service_name"]):
                 goal.services.add(
                     (goal.identity.cluster, labels["destination_service_namespace"], labels["destination_service_name"])
                 )
@@ -226,7 +141,7 @@ class _Builder:
                 not outside and labels["destination_service_namespace"] in namespaces
             )
         # A client's namespace is known by its certificate, the client is not: its own proxy tells of it.
-        half_known = outside and _ok(labels["source_workload_namespace"])
+        half_known = outside and is_known(labels["source_workload_namespace"])
         return belongs and not half_known
 
     def _hops(self, labels: Labels) -> Iterator[tuple[Identity, Identity]]:
@@ -243,10 +158,10 @@ class _Builder:
             for side in ("source", "destination")
         )
         namespace, name = labels["destination_service_namespace"], labels["destination_service_name"]
-        if not _ok(target["cluster"]) and _ok(namespace):
+        if not is_known(target["cluster"]) and is_known(namespace):
             target["cluster"] = source["cluster"]
         origin, goal = identify(source, "", "", kind), identify(target, namespace, name, kind)
-        if self._options.inject_services and _ok(name) and goal.node_type != "service":
+        if self._options.inject_services and is_known(name) and goal.node_type != "service":
             middle = identify({"cluster": target["cluster"]}, namespace, name, kind)
             yield origin, middle
             yield middle, goal
@@ -293,45 +208,3 @@ def _mark(nodes: TrafficMap, options: GraphOptions, accessible: set[str]) -> Non
         if identity.namespace not in (UNKNOWN, *options.namespaces) and not node.is_inaccessible:
             node.is_outside = True
             node.is_inaccessible = identity.namespace not in accessible
-
-
-def _services_only(nodes: TrafficMap) -> TrafficMap:
-    """Services and what stands at the beginning: the edges of a workload become those of its services."""
-    kept: TrafficMap = {}
-    for key, node in nodes.items():
-        if node.identity.node_type == "service":
-            beyond: dict[tuple[str, str], Edge] = {}
-            for edge in node.edges.values():
-                for onward in edge.target.edges.values():
-                    if onward.target.identity.node_type == "service":
-                        place = (onward.target.identity.key, onward.protocol)
-                        beyond[place] = _joined(node, onward, beyond.get(place))
-            kept[key] = Node(node.identity, node.rates, node.services, beyond, node.is_root)
-        elif node.is_root:
-            reached = {p: e for p, e in node.edges.items() if e.target.identity.node_type == "service"}
-            kept[key] = Node(node.identity, node.rates, node.services, reached, node.is_root)
-        else:
-            continue
-        kept[key].is_outside, kept[key].is_inaccessible = node.is_outside, node.is_inaccessible
-    return kept
-
-
-def _joined(source: Node, edge: Edge, other: Edge | None) -> Edge:
-    """An edge that begins at the service, added to what is there; times cannot be added."""
-    if other is None:
-        result = Edge(source, edge.target, edge.protocol)
-        result.response_time_ms, result.throughput, result.principals = (
-            edge.response_time_ms,
-            edge.throughput,
-            edge.principals,
-        )
-    else:
-        result = other
-    for mine, theirs in ((result.rates, edge.rates), (result.security, edge.security)):
-        for name, value in theirs.items():
-            mine[name] += value
-    for mine_by, theirs_by in ((result.flags, edge.flags), (result.hosts, edge.hosts)):
-        for code, found in theirs_by.items():
-            for name, value in found.items():
-                mine_by[code][name] += value
-    return result

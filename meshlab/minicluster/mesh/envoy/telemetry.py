@@ -63,8 +63,8 @@ def _stat(name: str, tags: dict[str, str]) -> Obj:
 
 
 def _logger(**members: object) -> Obj:
-    # A `sharing_name` would keep counters when a changed listener takes the place of another. Envoy 1.40 crashes with it
-    # when it ends.
+    # A `sharing_name` would keep counters when a changed listener takes the place of another, but with it Envoy 1.40
+    # crashes when it ends.
     scope = {"prefix": STATS_SCOPE}
     return extension(STATS_LOGGER, "envoy.extensions.access_loggers.stats.v3.Config", stats_scope=scope, **members)
 

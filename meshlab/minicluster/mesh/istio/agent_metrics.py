@@ -59,22 +59,12 @@ def standard_labels(tags: Mapping[str, str], own: Peer, *, tcp: bool = False) ->
     named = _SPIFFE_NAMESPACE.match(peer_principal)
     peer_namespace = named[1] if named else peer.namespace
     grpc_status = tags.get("grpc_response_status", "")
-    if source:
-        security = UNKNOWN
-    else:
-        security = "mutual_tls" if UNKNOWN not in (peer_principal, own_principal) else "none"
+    secured = UNKNOWN not in (peer_principal, own_principal)
     protocol = "tcp" if tcp else "grpc" if grpc_status else "http"
     found = {"reporter": "source" if source else "destination"}
-    sides = [
-        ("source", own, own.namespace, own_principal),
-        ("destination", peer, peer_namespace, peer_principal),
-    ]
-    if not source:
-        sides = [
-            ("source", peer, peer_namespace, peer_principal),
-            ("destination", own, own.namespace, own_principal),
-        ]
-    for side, who, namespace, principal in sides:
+    here, there = (own, own.namespace, own_principal), (peer, peer_namespace, peer_principal)
+    sides = {"source": here, "destination": there} if source else {"source": there, "destination": here}
+    for side, (who, namespace, principal) in sides.items():
         found |= {
             f"{side}_workload": who.workload,
             f"{side}_canonical_service": who.canonical_service,
@@ -94,6 +84,8 @@ def standard_labels(tags: Mapping[str, str], own: Peer, *, tcp: bool = False) ->
     }
     if not tcp:
         found |= {"response_code": tags.get("response_code", "0"), "grpc_response_status": grpc_status}
+    # The source does not look at the connection it makes; upstream's says unknown, too.
+    security = UNKNOWN if source else "mutual_tls" if secured else "none"
     return found | {"response_flags": tags.get("response_flags") or "-", "connection_security_policy": security}
 
 

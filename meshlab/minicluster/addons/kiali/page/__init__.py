@@ -26,9 +26,8 @@ def load_page(web_root: str) -> Page:
     """
     here = resources.files(__package__)
     style, script, text = (here.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js", "page.html"))
-    text = (
-        text.replace("@web-root@", escape(web_root)).replace("/* page.css */", style).replace("/* page.js */", script)
-    )
+    text = text.replace("@web-root@", escape(web_root))
+    text = text.replace("/* page.css */", style).replace("/* page.js */", script)
     policy = (
         f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -184,7 +184,7 @@ def test_apps_and_their_boxes(cluster: Cluster) -> None:
     box = by_version.nodes["box web"]
     assert (box["isBox"], box["app"]) == ("app", "web")
     assert {by_version.nodes[name]["parent"] for name in ("web-v1", "web-v2")} == {box["id"]}
-    assert [node["data"]["nodeType"] for node in by_version.body["elements"]["nodes"]][0] == "box"
+    assert by_version.body["elements"]["nodes"][0]["data"]["nodeType"] == "box"
     assert by_app.edges.keys() == {("curl", "web")}
     assert by_app.edges["curl", "web"]["traffic"]["rates"]["http"] == "2.00"
 
