@@ -103,6 +103,7 @@ def main() -> int:
     (options.target / "SOURCES").write_text(
         "xds.binpb.gz: a gzipped google.protobuf.FileDescriptorSet, written by tools/gen_xds_descriptors.py from\n"
         + "".join(f"  {name} {version} (Apache-2.0)\n" for name, version in versions.items())
+        + f"  the Envoy that meshlab runs (Apache-2.0): {', '.join(sorted(NEWER))}\n"
     )
     print(f"{len(files)} files, {len(raw)} bytes, {len(packed)} bytes packed, from {versions}", file=sys.stderr)
     return 0

@@ -37,12 +37,14 @@ class Collector:
     Args:
         api: the cluster.
         pod: the pod in which this runs.
+        period_s: how long to rest between two looks.
     """
 
-    def __init__(self, api: KubeApi, pod: PodContext) -> None:
+    def __init__(self, api: KubeApi, pod: PodContext, period_s: float = PERIOD_S) -> None:
         self.pods = Informer(api, "pods")
         self.namespaces = Informer(api, "namespaces")
         self._pod = pod
+        self._period_s = period_s
         self._window = Window(KEEP_S)
         self._seen: dict[str, bytes] = {}
         """The last page of each proxy: at rest nothing needs to be read again."""
@@ -69,7 +71,7 @@ class Collector:
             async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
                 while True:
                     await self._round(session)
-                    await asyncio.sleep(PERIOD_S)
+                    await asyncio.sleep(self._period_s)
         finally:
             await asyncio.gather(self.pods.stop(), self.namespaces.stop())
 
