@@ -185,15 +185,17 @@
     const text = rate > 0 ? amount(rate, protocol) + (failed > 0 ? "  " + failed.toFixed(failed < 10 ? 1 : 0) + " % err" : "") : "idle";
     const secure = number(edge.isMTLS) > 0;
     const width = text.length * 6.6 + (secure ? 34 : 16);
-    const label = make("g", { class: "label", transform: `translate(${line.x - width / 2} ${line.y - 11})` },
+    const label = make("g", { class: "label " + health, "aria-hidden": "true", transform: `translate(${line.x - width / 2} ${line.y - 11})` },
       make("rect", { width, height: 22, rx: 11 }));
     if (secure) label.append(make("path", { class: "lock-path", d: LOCK, transform: "translate(9 3.5)" }));
     const words = make("text", { x: secure ? 26 : 8, y: 11.5 });
     words.textContent = text;
     label.append(words);
-    group.append(label);
+    label.dataset.id = edge.id;
+    label.addEventListener("click", () => group.dispatchEvent(new Event("click")));
     const [source, target] = [nodes.get(edge.source), nodes.get(edge.target)];
-    return choosable(group, "edge", edge, `${nameOf(source)} to ${nameOf(target)}: ${text}${secure ? ", mutual TLS" : ""}`);
+    const spoken = `${nameOf(source)} to ${nameOf(target)}: ${text}${secure ? ", mutual TLS" : ""}`;
+    return { line: choosable(group, "edge", edge, spoken), label };
   }
 
   function short(text, longest) {
@@ -242,12 +244,16 @@
       if (drawn) canvas.append(drawn);
     }
     const between = new Map();
+    const labels = [];
     for (const edge of edges) {
       const pair = [edge.source, edge.target].sort().join(" ");
       const shift = 24 * (between.get(pair) || 0);
       between.set(pair, (between.get(pair) || 0) + 1);
-      canvas.append(drawEdge(edge, byId, places, shift));
+      const drawn = drawEdge(edge, byId, places, shift);
+      canvas.append(drawn.line);
+      labels.push(drawn.label);
     }
+    canvas.append(...labels);
     for (const node of nodes) canvas.append(drawNode(node, edges, places.get(node.id)));
     empty(!nodes.length);
     if (!state.view) fit(places);
