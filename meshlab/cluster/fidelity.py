@@ -85,9 +85,16 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability("wasm", "no", "WasmPlugin is stored, not run."),
     Capability(
         "metrics.istio",
-        "no",
-        "Envoy's own statistics are served; Istio's standard metrics, traces and the add-ons (Prometheus, Grafana, "
-        "Kiali, Jaeger) are not in this version.",
+        "differs",
+        "Sidecars and gateways serve Istio's standard metrics on 15020 and 15090, with upstream's labels. TCP is "
+        "counted when a connection ends, and its server's proxy knows the client by certificate only; messages of gRPC "
+        "streams are not counted.",
+    ),
+    Capability(
+        "addon.ui",
+        "differs",
+        "Kiali is a stand-in of meshlab with Kiali's API and a page of its own: the traffic graph of the last 10 "
+        "minutes, from the proxies themselves. Prometheus, Grafana, Jaeger and tracing are not in this version.",
     ),
     Capability("version.skew", "no", "Control-plane revisions hand over for real, but run the same program."),
     Capability(

@@ -56,6 +56,8 @@ class Image:
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     programs: Mapping[str, Program] = field(default_factory=dict)
+    directory: str = ""
+    """Where its programs are too, beside the usual directories: ``/opt/kiali``."""
     working_dir: str = "/"
     sidecar: bool = False
     """Whether its container is a mesh proxy: it owns the pod IP, and the other containers hide behind it."""

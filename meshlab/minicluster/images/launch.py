@@ -52,7 +52,7 @@ def find_program(image: Image, name: str) -> Program | None:
     directory, _, base = name.rpartition("/")
     if name.startswith("/") and not directory:
         directory = "/"
-    if directory not in IMAGE_DIRECTORIES or ("/" in name and not name.startswith("/")):
+    if not holds_programs(image, directory) or ("/" in name and not name.startswith("/")):
         return None
     program = image.programs.get(base)
     if isinstance(program, HostBinary):
@@ -60,6 +60,11 @@ def find_program(image: Image, name: str) -> Program | None:
             return program
         return program.fallback
     return program
+
+
+def holds_programs(image: Image, directory: str) -> bool:
+    """Whether programs of the image stand in that directory."""
+    return directory in IMAGE_DIRECTORIES or (directory == image.directory and directory != "")
 
 
 @cache

@@ -6,6 +6,7 @@ from meshlab.minicluster.images.catalogue import BuiltIn, HostBinary, HostCurl, 
 
 _HERE = "meshlab.minicluster.images"
 _MESH = "meshlab.minicluster.mesh.istio"
+_ADDONS = "meshlab.minicluster.addons"
 _ISTIO_REGISTRIES = ("docker.io/istio", "registry.istio.io/release", "gcr.io/istio-release", "gcr.io/istio-testing")
 
 
@@ -118,5 +119,11 @@ IMAGES: tuple[Image, ...] = (
         },
         environment={"ISTIO_META_ISTIO_PROXY_SHA": "istio-proxy:meshlab", "ISTIO_META_ISTIO_VERSION": "1.31.0"},
         sidecar=True,
+    ),
+    Image(
+        names=("quay.io/kiali/kiali", "docker.io/kiali/kiali"),
+        entrypoint=("/opt/kiali/kiali",),
+        directory="/opt/kiali",
+        programs={**_DEBIAN, "kiali": BuiltIn(f"{_ADDONS}.kiali.server:main")},
     ),
 )

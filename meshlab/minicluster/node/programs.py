@@ -37,7 +37,7 @@ def resolve(image: Image, word: str, bin_dir: str) -> Resolved:
     directory, slash, name = word.rpartition("/")
     if directory == bin_dir:
         word = name
-    elif slash and directory not in launch.IMAGE_DIRECTORIES:
+    elif slash and not launch.holds_programs(image, directory):
         return Resolved(path=word)
     program = launch.find_program(image, word)
     if isinstance(program, BuiltIn):

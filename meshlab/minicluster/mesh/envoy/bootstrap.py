@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.telemetry import STATS_SCOPE
 from meshlab.minicluster.mesh.envoy.vocabulary import (
     ADS,
     HTTP_PROTOCOL_OPTIONS,
@@ -18,6 +19,7 @@ from meshlab.minicluster.mesh.envoy.vocabulary import (
 XDS_CLUSTER = "xds-grpc"
 
 STATS_PREFIXES = (
+    f"{STATS_SCOPE}.",
     "cluster.outbound|",
     "cluster.inbound|",
     "cluster.xds-grpc.",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.connection import protocol_members, speaks_http2, traffic_members
 from meshlab.minicluster.mesh.envoy.filters import DNS_CACHE
+from meshlab.minicluster.mesh.envoy.telemetry import service_metadata
 from meshlab.minicluster.mesh.envoy.tls import (
     ALPN_HTTP1,
     ALPN_HTTP2,
@@ -85,7 +86,7 @@ def outbound_cluster(
         **_discovery(name, service, port, ports),
         **traffic_members(traffic, settings.connect_timeout_s),
         **_tls(scope, service, port, subset, traffic),
-        "metadata": istio_metadata(**metadata),
+        "metadata": istio_metadata(service_metadata(service.host, service.name, service.namespace), **metadata),
     }
     if port.protocol.is_http or port.protocol is Protocol.AUTO:
         cluster |= protocol_members(port.protocol, traffic.connection_pool)
@@ -201,6 +202,9 @@ def fixed_clusters() -> Iterator[Obj]:
 def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj:
     """The cluster of one of the pod's own ports: the program behind the sidecar."""
     name = cluster_name("inbound", inbound.port, "", "")
+    services = [
+        {"host": host, "name": host.split(".", 1)[0], "namespace": proxy.namespace} for host, _ in inbound.services
+    ]
     cluster: Obj = {
         "name": name,
         "type": "STATIC",
@@ -212,12 +216,7 @@ def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj
                 {"lb_endpoints": [{"endpoint": {"address": socket_address(proxy.hidden_ip, ports(inbound.port))}}]}
             ],
         },
-        "metadata": istio_metadata(
-            services=[
-                {"host": host, "name": host.split(".", 1)[0], "namespace": proxy.namespace}
-                for host, _ in inbound.services
-            ]
-        ),
+        "metadata": istio_metadata(service_metadata(**services[0]) if services else {}, services=services),
     }
     if inbound.protocol.is_http or inbound.protocol is Protocol.AUTO:
         options = any_of(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.vocabulary import cluster_name, socket_address
 from meshlab.minicluster.mesh.model import Endpoint, Locality, Mesh, MtlsMode, Protocol, Resolution, matches
 from meshlab.minicluster.mesh.policy import LocalityPolicy, TrafficPolicy
 from meshlab.minicluster.mesh.scope import Scope
-
-APP_LABELS = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
-VERSION_LABELS = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
+from meshlab.minicluster.mesh.telemetry import METADATA, PEER_KEY, Peer
 
 
 def load_assignments(scope: Scope, locality: Locality, ports: Callable[[int], int]) -> dict[str, Obj]:
@@ -85,9 +83,10 @@ def _endpoint(mesh: Mesh, endpoint: Endpoint, ports: Callable[[int], int], known
     if endpoint.mesh_tls and mesh.mtls_mode(endpoint.namespace, endpoint.labels, endpoint.port) is not MtlsMode.DISABLE:
         metadata["envoy.transport_socket_match"] = {"tlsMode": "istio"}
     if endpoint.workload:
-        app = _first(endpoint, APP_LABELS)
-        version = _first(endpoint, VERSION_LABELS)
-        metadata["istio"] = {"workload": f"{endpoint.workload};{endpoint.namespace};{app};{version};Kubernetes"}
+        peer = Peer.of(endpoint.workload, endpoint.namespace, endpoint.labels)
+        known_as = (peer.workload, peer.namespace, peer.canonical_service, peer.canonical_revision, peer.cluster)
+        metadata["istio"] = {"workload": ";".join(known_as)}
+        metadata[METADATA] = {PEER_KEY: peer.encode()}
     built: Obj = {
         "endpoint": {"address": socket_address(endpoint.address, ports(endpoint.port))},
         "load_balancing_weight": endpoint.weight,
@@ -97,10 +96,6 @@ def _endpoint(mesh: Mesh, endpoint: Endpoint, ports: Callable[[int], int], known
         built["metadata"] = {"filter_metadata": metadata}
     known[id(endpoint)] = built
     return built
-
-
-def _first(endpoint: Endpoint, names: Iterable[str]) -> str:
-    return next((endpoint.labels[name] for name in names if name in endpoint.labels), "")
 
 
 def _locality_policy(traffic: TrafficPolicy) -> LocalityPolicy | None:

@@ -110,6 +110,7 @@ def connection_manager(
     route_config_name: str = "",
     filters: Sequence[Obj] = (),
     upgrades: Sequence[Obj] = (WEBSOCKET,),
+    telemetry: Sequence[Obj] = (),
     members: Obj,
 ) -> Obj:
     """An HTTP connection manager whose routes come by RDS.
@@ -117,6 +118,7 @@ def connection_manager(
     Args:
         stat_prefix: the name of its statistics.
         settings: the mesh's settings (access logs).
+        telemetry: loggers that count requests (`telemetry`).
         route_config_name: its route configuration.
         filters: HTTP filters before CORS, fault and router, which are always there: routes configure them.
         upgrades: connection upgrades that are let through.
@@ -129,14 +131,16 @@ def connection_manager(
         rds={"route_config_name": route_config_name, "config_source": ADS},
         http_filters=[*filters, FAULT, CORS, ROUTER],
         upgrade_configs=list(upgrades),
-        access_log=access_logs(settings),
+        access_log=[*access_logs(settings), *telemetry],
         normalize_path=True,
         stream_idle_timeout="0s",
         **{"http_protocol_options": {"accept_http_10": True}, **members},
     )
 
 
-def tcp_proxy(stat_prefix: str, settings: Settings, clusters: Sequence[tuple[str, int]]) -> Obj:
+def tcp_proxy(
+    stat_prefix: str, settings: Settings, clusters: Sequence[tuple[str, int]], telemetry: Sequence[Obj]
+) -> Obj:
     """A TCP proxy to one cluster, or to several by weight."""
     target: Obj
     if len(clusters) == 1:
@@ -147,7 +151,7 @@ def tcp_proxy(stat_prefix: str, settings: Settings, clusters: Sequence[tuple[str
         "envoy.filters.network.tcp_proxy",
         NETWORK + "tcp_proxy.v3.TcpProxy",
         stat_prefix=stat_prefix,
-        access_log=access_logs(settings),
+        access_log=[*access_logs(settings), *telemetry],
         **target,
     )
 

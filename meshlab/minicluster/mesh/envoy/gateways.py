@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.filters import SERVER_NAME, TLS_INSPECTOR, connection_manager, tcp_proxy
 from meshlab.minicluster.mesh.envoy.routes import Listening, l4_clusters, table_routes
+from meshlab.minicluster.mesh.envoy.telemetry import GATEWAY_CONNECTIONS, GATEWAY_REQUESTS, TELL_PEER
 from meshlab.minicluster.mesh.envoy.tls import gateway_socket
 from meshlab.minicluster.mesh.envoy.vocabulary import socket_address
 from meshlab.minicluster.mesh.hostnames import host_matches, intersect
@@ -105,7 +106,7 @@ def _chains(group: Sequence[BoundServer], scope: Scope) -> Iterable[Obj]:
             return
         clusters = _tcp_clusters(first, scope)
         if clusters:
-            yield {"filters": [tcp_proxy(f"tcp.{first.port}", settings, clusters)]}
+            yield {"filters": [tcp_proxy(f"tcp.{first.port}", settings, clusters, GATEWAY_CONNECTIONS)]}
         return
     taken: set[str] = set()
     for bound in group:
@@ -122,7 +123,7 @@ def _chains(group: Sequence[BoundServer], scope: Scope) -> Iterable[Obj]:
             clusters = _tcp_clusters(bound, scope)
             if not clusters:
                 continue
-            filters = [tcp_proxy(bound.route_name, settings, clusters)]
+            filters = [tcp_proxy(bound.route_name, settings, clusters, GATEWAY_CONNECTIONS)]
         yield {
             "filter_chain_match": _server_names(names),
             "filters": filters,
@@ -145,7 +146,7 @@ def _passed_chains(bound: BoundServer, scope: Scope, taken: set[str]) -> Iterabl
                 taken.update(names)
                 yield {
                     "filter_chain_match": _server_names(list(dict.fromkeys(names))),
-                    "filters": [tcp_proxy(clusters[0][0], scope.mesh.settings, clusters)],
+                    "filters": [tcp_proxy(clusters[0][0], scope.mesh.settings, clusters, GATEWAY_CONNECTIONS)],
                 }
 
 
@@ -160,7 +161,12 @@ def _tcp_clusters(bound: BoundServer, scope: Scope) -> list[tuple[str, int]] | N
 
 def _http(bound: BoundServer, settings: Settings) -> Obj:
     return connection_manager(
-        f"outbound_0.0.0.0_{bound.port}", settings, route_config_name=bound.route_name, members=MEMBERS
+        f"outbound_0.0.0.0_{bound.port}",
+        settings,
+        route_config_name=bound.route_name,
+        filters=[TELL_PEER],
+        telemetry=GATEWAY_REQUESTS,
+        members=MEMBERS,
     )
 
 

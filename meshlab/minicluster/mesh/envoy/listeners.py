@@ -22,6 +22,14 @@ from meshlab.minicluster.mesh.envoy.filters import (
     connection_manager,
     tcp_proxy,
 )
+from meshlab.minicluster.mesh.envoy.telemetry import (
+    INBOUND_CONNECTIONS,
+    INBOUND_REQUESTS,
+    OUTBOUND_REQUESTS,
+    PROXIED_REQUESTS,
+    TAKE_PEER,
+    TELL_PEER,
+)
 from meshlab.minicluster.mesh.envoy.tls import MESH_ALPN, MESH_HTTP_ALPN, MESH_TCP_ALPN, mesh_server
 from meshlab.minicluster.mesh.envoy.vocabulary import HTTP_PROXY, TUNNEL, cluster_name, socket_address
 from meshlab.minicluster.mesh.model import MtlsMode, Protocol, ProxyNode, Settings
@@ -47,15 +55,17 @@ def outbound_listeners(proxy: ProxyNode, settings: Settings, ports: Callable[[in
         "outbound_http_proxy",
         settings,
         route_config_name=HTTP_PROXY,
-        filters=[FILTER_STATE, FORWARD_PROXY],
+        filters=[TELL_PEER, FILTER_STATE, FORWARD_PROXY],
         upgrades=[WEBSOCKET, CONNECT],
+        telemetry=PROXIED_REQUESTS,
         members={},
     )
     unpacked = connection_manager(
         "outbound_http_proxy_tunnel",
         settings,
         route_config_name=HTTP_PROXY,
-        filters=[FORWARD_PROXY],
+        filters=[TELL_PEER, FORWARD_PROXY],
+        telemetry=OUTBOUND_REQUESTS,
         members={},
     )
     return [
@@ -153,14 +163,15 @@ def _http(inbound: InboundPort, settings: Settings, policies: InboundFilters) ->
         f"inbound_0.0.0.0_{inbound.port}",
         settings,
         route_config_name=cluster_name("inbound", inbound.port, "", ""),
-        filters=policies.http,
+        filters=[TAKE_PEER, *policies.http],
+        telemetry=INBOUND_REQUESTS,
         members={"server_name": SERVER_NAME, **CERTIFICATE_HEADER},
     )
 
 
 def _tcp(inbound: InboundPort, settings: Settings) -> Obj:
     name = cluster_name("inbound", inbound.port, "", "")
-    return tcp_proxy(name, settings, [(name, 1)])
+    return tcp_proxy(name, settings, [(name, 1)], INBOUND_CONNECTIONS)
 
 
 def inbound_routes(inbound: InboundPort, per_filter: Obj) -> Obj:

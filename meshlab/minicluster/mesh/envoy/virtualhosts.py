@@ -23,8 +23,10 @@ from meshlab.minicluster.mesh.envoy.routes import (
     table_routes,
     tunnel_route,
 )
+from meshlab.minicluster.mesh.envoy.telemetry import WITHOUT_PEER, route_via
 from meshlab.minicluster.mesh.envoy.tls import ALPN_TCP
 from meshlab.minicluster.mesh.envoy.vocabulary import (
+    BLACK_HOLE,
     HTTP_PROXY,
     LAB_PASSTHROUGH,
     PASSTHROUGH,
@@ -96,7 +98,8 @@ def _service_host(scope: Scope, service: Service, port: ServicePort) -> Obj:
     if port.protocol is Protocol.AUTO:
         # The cluster offers HTTP; what comes out of a tunnel need not be that.
         tunnel["typed_per_filter_config"] = {FILTER_STATE_FILTER: offered_protocols(ALPN_TCP)}
-    return _virtual_host(name, _with_port(service_names(service, scope), port.number), [tunnel, *routes])
+    host = _virtual_host(name, _with_port(service_names(service, scope), port.number), [tunnel, *routes])
+    return {**host, **WITHOUT_PEER} if service.mesh_external else host
 
 
 def _tunnel_target(table: RouteTable | None, service: Service, port: ServicePort, listening: Listening) -> Obj:
@@ -138,10 +141,9 @@ def _with_port(names: Sequence[str], port: int) -> list[str]:
 def _last_host(scope: Scope, ports: Callable[[int], int]) -> Obj:
     """What happens to everything else: forwarded as it is, or refused."""
     if not scope.allow_unknown_hosts:
-        routes: list[Obj] = [
-            {"name": "block_all", "match": {"connect_matcher": {}}, "direct_response": {"status": 502}},
-            {"name": "block_all", "match": {"prefix": "/"}, "direct_response": {"status": 502}},
-        ]
+        matches: list[Obj] = [{"connect_matcher": {}}, {"prefix": "/"}]
+        refused: Obj = {"name": "block_all", "direct_response": {"status": 502}, **route_via(BLACK_HOLE)}
+        routes = [{**refused, "match": match} for match in matches]
         return _virtual_host("block_all", ["*"], routes)
     lab = _lab_prefix(scope)
     routes = [*_moved_ports(scope, ports)]
@@ -149,7 +151,9 @@ def _last_host(scope: Scope, ports: Callable[[int], int]) -> Obj:
         inside = [{"name": ":authority", "string_match": {"prefix": lab}}]
         routes += [_connect(LAB_PASSTHROUGH, inside), _forward(LAB_PASSTHROUGH, inside)]
     routes += [_connect(PASSTHROUGH, []), _forward(PASSTHROUGH, [])]
-    return _virtual_host("allow_any", ["*"], routes)
+    for route in routes:
+        route.update(route_via(PASSTHROUGH))
+    return {**_virtual_host("allow_any", ["*"], routes), **WITHOUT_PEER}
 
 
 def _lab_prefix(scope: Scope) -> str:

@@ -80,6 +80,6 @@ def config_path(ref: ConfigRef) -> str:
     return f"/apis/{ref.group}/v1/namespaces/{ref.namespace}/{kind}/{ref.name}"
 
 
-def istio_metadata(**members: Any) -> Obj:
-    """Metadata in Istio's namespace, where its tools look for it."""
-    return {"filter_metadata": {"istio": members}}
+def istio_metadata(others: Obj | None = None, /, **members: Any) -> Obj:
+    """Metadata in Istio's namespace, where its tools look for it, and perhaps in other namespaces."""
+    return {"filter_metadata": {"istio": members, **(others or {})}}

@@ -9,7 +9,7 @@ import importlib.metadata
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from meshlab.minicluster.mesh.istio.agent_admin import admin_request
@@ -59,15 +59,23 @@ class EnvoyProcess:
         self._socket = socket
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self, arguments: Sequence[str]) -> None:
+    async def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start it; it ends with this process, however that ends.
+
+        Args:
+            arguments: its command line.
+            environment: its environment.
 
         Raises:
             OSError: there is no Envoy for this system.
         """
         self._socket.unlink(missing_ok=True)
         self._process = await asyncio.create_subprocess_exec(
-            str(envoy_binary()), *arguments, stdin=asyncio.subprocess.DEVNULL, preexec_fn=_die_with_parent()
+            str(envoy_binary()),
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            env=environment,
+            preexec_fn=_die_with_parent(),
         )
 
     async def wait(self) -> int:

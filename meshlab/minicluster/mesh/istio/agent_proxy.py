@@ -16,6 +16,7 @@ from meshlab.minicluster.mesh.istio.agent_envoy import EnvoyProcess, envoy_argum
 from meshlab.minicluster.mesh.istio.agent_options import ProxyOptions, parse_downward_labels, workload_cluster
 from meshlab.minicluster.mesh.istio.agent_status import Readiness, StatusServer
 from meshlab.minicluster.mesh.istio.pilot.options import VERSION
+from meshlab.minicluster.mesh.telemetry import PEER_VARIABLE, Peer
 from meshlab.minicluster.network.names import NameTable
 from meshlab.minicluster.pod import PodContext
 
@@ -52,6 +53,7 @@ class ProxyAgent:
         directory = Path(pod.host_path(PROXY_DIR))
         self._directory = directory if directory.is_dir() else Path(pod.container_dir)
         self._token = ""
+        self._peer = Peer()
 
     @property
     def node_id(self) -> str:
@@ -64,7 +66,9 @@ class ProxyAgent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        server = StatusServer(self._socket, self._readiness, self._stop.set, self._application_metrics())
+        server = StatusServer(
+            self._socket, self._readiness, self._stop.set, lambda: self._peer, self._application_metrics()
+        )
         await server.start(self._pod.bind_ip, self._ports.real)
         stopping = asyncio.create_task(self._stop.wait())
         living = asyncio.create_task(self._live())
@@ -101,6 +105,7 @@ class ProxyAgent:
         labels, annotations = self._downward("labels"), self._downward("annotations")
         workload = str(self._options.metadata.get("WORKLOAD_NAME") or self._pod.name)
         cluster = workload_cluster(labels, workload, self._pod.namespace)
+        self._peer = Peer.of(workload, self._pod.namespace, labels)
         wanted = Bootstrap(
             node_id=self.node_id,
             cluster=cluster,
@@ -118,7 +123,7 @@ class ProxyAgent:
         write_private(path, json.dumps(proxy_bootstrap(wanted, self._directory / TOKEN_SECRET), indent=2))
         arguments = envoy_arguments(path, self._options, self.node_id, cluster)
         logger.info("Envoy command: %s", arguments)
-        await self._envoy.start(arguments)
+        await self._envoy.start(arguments, {**self._environment, PEER_VARIABLE: self._peer.encode()})
         refreshing = asyncio.create_task(self._keep_token_fresh())
         try:
             return await self._envoy.wait()

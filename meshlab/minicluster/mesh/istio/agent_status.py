@@ -11,6 +11,8 @@ import aiohttp
 from aiohttp import web
 
 from meshlab.minicluster.mesh.istio.agent_admin import admin_request
+from meshlab.minicluster.mesh.istio.agent_metrics import standard_metrics
+from meshlab.minicluster.mesh.telemetry import Peer
 
 STATUS_PORT = 15020
 READINESS_PORT = 15021
@@ -99,15 +101,22 @@ class StatusServer:
         socket: Envoy's admin socket.
         readiness: what the health pages say.
         quit_: called for ``POST /quitquitquit``.
+        own: the workload whose proxy it is, for its metrics.
         application_metrics: URL of the application's own metrics; empty for none.
     """
 
     def __init__(
-        self, socket: Path, readiness: Readiness, quit_: Callable[[], None], application_metrics: str = ""
+        self,
+        socket: Path,
+        readiness: Readiness,
+        quit_: Callable[[], None],
+        own: Callable[[], Peer],
+        application_metrics: str = "",
     ) -> None:
         self._socket = socket
         self._readiness = readiness
         self._quit = quit_
+        self._own = own
         self._application_metrics = application_metrics
         self._runners: list[web.AppRunner] = []
 
@@ -142,18 +151,20 @@ class StatusServer:
         return web.Response(status=503 if reason else 200, text=reason)
 
     async def _statistics(self, request: web.Request) -> web.Response:
-        return web.Response(body=await self._envoy_statistics(), headers=PROMETHEUS)
+        query = f"?{request.query_string}" if request.query_string else ""
+        return web.Response(body=await self._envoy_statistics(query), headers=PROMETHEUS)
 
     async def _merged_statistics(self, request: web.Request) -> web.Response:
         own = await self._envoy_statistics()
         return web.Response(body=own + await self._application_statistics(), headers=PROMETHEUS)
 
-    async def _envoy_statistics(self) -> bytes:
+    async def _envoy_statistics(self, query: str = "") -> bytes:
+        """Envoy's page; a query (``?filter=...``) is Envoy's to understand, as behind upstream's port 15090."""
         try:
-            answer = await asyncio.to_thread(admin_request, self._socket, "GET", "/stats/prometheus")
+            answer = await asyncio.to_thread(admin_request, self._socket, "GET", f"/stats/prometheus{query}")
         except OSError as error:
             raise web.HTTPServiceUnavailable(text=f"Envoy does not answer: {error}\n") from error
-        return answer.body
+        return standard_metrics(answer.body.decode(errors="replace"), self._own()).encode()
 
     async def _application_statistics(self) -> bytes:
         """The application's metrics; nothing while it does not answer, so that Envoy's are not lost with them."""

@@ -24,6 +24,7 @@ IMAGE = Image(
     names=("x",),
     entrypoint=("/entry.sh",),
     command=("serve", "-v"),
+    directory="/opt/x",
     programs={
         "entry.sh": BuiltIn("a.b:c"),
         "sh": HostBinary(("sh",)),
@@ -84,6 +85,8 @@ def test_nothing_to_run_is_an_error() -> None:
         ("/usr/local/bin/stands-in", BuiltIn("d.e:f")),
         ("gone", None),
         ("ls", None),
+        ("/opt/x/entry.sh", BuiltIn("a.b:c")),
+        ("/opt/y/entry.sh", None),
         ("/tmp/sh", None),
         ("bin/sh", None),
     ],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -20,22 +22,25 @@ from meshlab.minicluster.mesh.istio.istioctl.session import Session, connect, ku
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """One web interface: how its pods are labelled, its port and its path."""
+    """One web interface: its name, how its pods are labelled, its port and its path."""
 
+    title: str
     label: str
     port: int
     path: str = ""
 
 
 DASHBOARDS = {
-    "grafana": Dashboard("app.kubernetes.io/name=grafana", 3000),
-    "jaeger": Dashboard("app=jaeger", 16686, "/jaeger"),
-    "kiali": Dashboard("app=kiali", 20001, "/kiali"),
-    "prometheus": Dashboard("app.kubernetes.io/name=prometheus", 9090),
-    "skywalking": Dashboard("app=skywalking-ui", 8080),
-    "zipkin": Dashboard("app=zipkin", 9411),
-    "istiod-debug": Dashboard("app=istiod", 15014, "/debug"),
+    "grafana": Dashboard("Grafana", "app.kubernetes.io/name=grafana", 3000),
+    "jaeger": Dashboard("Jaeger", "app=jaeger", 16686, "/jaeger"),
+    "kiali": Dashboard("Kiali", "app=kiali", 20001, "/kiali"),
+    "prometheus": Dashboard("Prometheus", "app.kubernetes.io/name=prometheus", 9090),
+    "skywalking": Dashboard("SkyWalking UI", "app=skywalking-ui", 8080),
+    "zipkin": Dashboard("Zipkin", "app=zipkin", 9411),
+    "istiod-debug": Dashboard("Istiod", "app=istiod", 15014, "/debug"),
 }
+SERVED = ("kiali",)
+"""Add-ons whose manifest and image the lab has."""
 LACKING = {
     "envoy": "the lab's Envoys have no admin port; use  istioctl proxy-config all POD.NAMESPACE",
     "proxy": "the lab's Envoys have no admin port; use  istioctl proxy-config all POD.NAMESPACE",
@@ -62,10 +67,11 @@ async def run(argv: Sequence[str]) -> int:
     async with connect(arguments) as session:
         namespace = arguments.namespace or session.istio_namespace
         pod = await _running_pod(session, namespace, arguments.selector or dashboard.label, arguments.name)
+    port = arguments.port or _free_port(arguments.address, dashboard.port)
     return _forward(
-        ["-n", namespace, "port-forward", f"pod/{pod}", f"{arguments.port or dashboard.port}:{dashboard.port}"],
+        ["-n", namespace, "port-forward", f"pod/{pod}", f"{port}:{dashboard.port}"],
         arguments.address,
-        f"http://{arguments.address}:{arguments.port or dashboard.port}{dashboard.path}",
+        f"http://{arguments.address}:{port}{dashboard.path}",
         config=str(kubeconfig(arguments.kubeconfig, os.environ)),
         context=arguments.context,
         browser=arguments.browser,
@@ -77,10 +83,39 @@ async def _running_pod(session: Session, namespace: str, selector: str, name: st
     for pod in pods:
         if (pod.get("status") or {}).get("phase") == "Running":
             return str(pod["metadata"]["name"])
-    raise CommandError(
-        f"no {name} pods found",
-        hint=f"add-ons are not part of a profile: kubectl apply -f $MESHLAB_SAMPLES/addons/{name}.yaml",
-    )
+    raise CommandError(f"no {DASHBOARDS[name].title} pods found", hint=_hint(name))
+
+
+def _hint(name: str) -> str:
+    """How to come by the pods."""
+    if name in SERVED:
+        return f"add-ons are not part of a profile: kubectl apply -f $MESHLAB_SAMPLES/addons/{name}.yaml"
+    if name == "istiod-debug":
+        return "istioctl install"
+    return f"the lab has no {DASHBOARDS[name].title} in this version; a real cluster has it from Istio's samples/addons"
+
+
+def _free_port(address: str, preferred: int) -> int:
+    """The interface's own port, or any other if that is taken."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            # As kubectl does; else a port used a moment ago would seem taken.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    return preferred
+
+
+def _open(url: str) -> None:
+    """Open a browser, as far as there is a screen for it."""
+    import webbrowser
+
+    has_screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not has_screen or not webbrowser.open(url):
+        print(f"Failed to open browser; open {url} in your browser.", flush=True)
 
 
 def _forward(command: list[str], address: str, url: str, *, config: str, context: str, browser: bool) -> int:
@@ -96,11 +131,11 @@ def _forward(command: list[str], address: str, url: str, *, config: str, context
             process.wait()
             raise CommandError(f"the port could not be forwarded (kubectl exited with {process.returncode})")
         print(url, flush=True)
-        if browser and os.environ.get("DISPLAY"):
-            import webbrowser
-
-            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-        return process.wait()
+        if browser:
+            threading.Thread(target=_open, args=(url,), daemon=True).start()
+        with contextlib.suppress(KeyboardInterrupt):
+            return process.wait()
+        return 0
     finally:
         if process.poll() is None:
             process.terminate()
@@ -111,7 +146,8 @@ def _answers(url: str, process: subprocess.Popen[bytes], timeout_s: float = 15.0
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=1):
+            with urllib.request.urlopen(url, timeout=1) as answer:
+                answer.read()  # else the tunnel complains of the rest
                 return True
         except urllib.error.HTTPError:
             return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import os
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,6 +17,7 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout, web
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.telemetry import PEER_VARIABLE, Peer
 from tests.fakes.istio_world import World
 from tests.fakes.static_envoy import ENVOY, FLAGS, Authority, secrets, static_bootstrap
 from tests.support.addresses import random_prefix
@@ -76,9 +78,17 @@ class StaticMesh:
             path.write_text(json.dumps(configuration))
             with (self.directory / f"{pod}.log").open("ab") as log:
                 self.processes[pod] = subprocess.Popen(  # noqa: ASYNC220
-                    [ENVOY, "-c", path, "-l", "warning", *FLAGS], stdout=log, stderr=log
+                    [ENVOY, "-c", path, "-l", "warning", *FLAGS],
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, PEER_VARIABLE: self.peer(pod).encode()},
                 )
         await asyncio.gather(*(self._ready(pod) for pod in pods))
+
+    def peer(self, pod: str) -> Peer:
+        """The workload that a pod is, as its agent would know it."""
+        proxy = self.world.proxy(pod)
+        return Peer.of(pod, proxy.namespace, proxy.labels)
 
     async def _ready(self, pod: str) -> None:
         deadline = asyncio.get_running_loop().time() + READY_WITHIN_S

@@ -73,7 +73,7 @@ async def test_without_istio(lab: Any) -> None:
     assert "no Istio injection webhook" in err
     code, _, err = await lab.istioctl("dashboard", "kiali")
     assert code == 1
-    assert "no kiali pods found" in err
+    assert "no Kiali pods found" in err
 
 
 async def test_versions_and_status(lab: Any) -> None:
