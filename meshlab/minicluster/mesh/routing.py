@@ -39,7 +39,8 @@ MESH_GATEWAY = "mesh"
 class StringMatch:
     """A condition on a string."""
 
-    kind: Literal["exact", "prefix", "suffix", "regex", "present"]
+    kind: Literal["exact", "prefix", "path_prefix", "suffix", "regex", "present"]
+    """``path_prefix`` ends where a segment of a path ends: ``/a`` covers ``/a`` and ``/a/b``, not ``/ab``."""
     value: str = ""
 
 
@@ -206,6 +207,8 @@ class HttpRoute:
     mirrors: tuple[Mirror, ...] = ()
     cors: Cors | None = None
     headers: Headers = Headers()
+    missing_destination_status: int = 503
+    """What a request gets whose destination nobody knows; the Gateway API wants 500."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +232,7 @@ class L4Route:
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """Routes for some hosts (Istio: a VirtualService)."""
+    """Routes for some hosts (Istio: a VirtualService; Gateway API: the routes of a listener or of a service)."""
 
     hosts: tuple[str, ...]
     gateways: tuple[str, ...]
@@ -241,6 +244,10 @@ class RouteTable:
     tcp: tuple[L4Route, ...] = ()
     tls: tuple[L4Route, ...] = ()
     created: str = ""
+    consumer: bool = False
+    """Written by clients for a service of another namespace; for them it goes before the service's own routes."""
+    falls_back: bool = False
+    """On a port for which it has no route, a service is reached as if there were no table."""
 
     @property
     def age(self) -> tuple[str, str, str]:
@@ -253,15 +260,22 @@ class ServerTls:
     """How a gateway's server ends (or passes on) TLS."""
 
     mode: Literal["NONE", "SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL", "PASSTHROUGH", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL"]
-    credential: str = ""
-    """Name of a secret with the server's certificate."""
-    certificate_file: str = ""
-    key_file: str = ""
+    credentials: tuple[str, ...] = ()
+    """Names of secrets with the server's certificates: more than one where clients want different kinds of keys."""
+    ca_credential: str = ""
+    """Name of the secret with the clients' authority, if it is not the one that goes with the certificate."""
+    files: tuple[tuple[str, str], ...] = ()
+    """(certificate, key) files, instead of secrets."""
     ca_file: str = ""
     subject_alt_names: tuple[str, ...] = ()
     https_redirect: bool = False
     minimum_version: str = ""
     maximum_version: str = ""
+    cipher_suites: tuple[str, ...] = ()
+    certificate_hashes: tuple[str, ...] = ()
+    """SHA-256 of the client certificates that are accepted, in hexadecimal."""
+    public_key_hashes: tuple[str, ...] = ()
+    """SHA-256 of the public keys of client certificates that are accepted, in base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +289,8 @@ class GatewayServer:
     """(namespace of the route tables or ``*``, host pattern)."""
     tls: ServerTls
     name: str = ""
-    target_port: int | None = None
+    bind: str = ""
+    """The address to listen on; empty: every address of the proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +300,12 @@ class Gateway:
     namespace: str
     name: str
     selector: Mapping[str, str]
+    """Labels of the proxies, where no ``services`` are named."""
     servers: tuple[GatewayServer, ...]
     ref: ConfigRef
     created: str = ""
+    services: tuple[str, ...] = ()
+    """Hosts of the services whose endpoints are the proxies; if given, server ports are ports of these services."""
 
     @property
     def key(self) -> str:

@@ -104,9 +104,12 @@ class Scope:
 
     @cached_property
     def mesh_tables(self) -> Mapping[str, RouteTable]:
-        """The route table in force for each host pattern in sidecars: the oldest one wins, the others are ignored."""
+        """The route table in force for each host pattern in sidecars: the oldest one wins, the others are ignored.
+
+        Tables that a client's own namespace wrote for somebody else's service go before those of the service.
+        """
         found: dict[str, RouteTable] = {}
-        for table in sorted(self.mesh.route_tables, key=lambda t: t.age):
+        for table in sorted(self.mesh.route_tables, key=lambda t: (not t.consumer, t.age)):
             if MESH_GATEWAY in table.gateways and visible(table.export_to, self.namespace):
                 for host in table.hosts:
                     if self._in_egress(table.namespace, host):

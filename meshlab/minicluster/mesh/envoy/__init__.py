@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.authorization import http_filters, network_filters, route_settings
+from meshlab.minicluster.mesh.envoy.autopassthrough import auto_passthrough_clusters
 from meshlab.minicluster.mesh.envoy.clusters import fixed_clusters, inbound_cluster, outbound_clusters
 from meshlab.minicluster.mesh.envoy.endpoints import load_assignments
 from meshlab.minicluster.mesh.envoy.gateways import bound_servers, gateway_listeners, gateway_routes
@@ -117,6 +118,9 @@ def _add_sidecar(found: Resources, mesh: Mesh, proxy: ProxyNode, ports: Callable
 
 def _add_router(found: Resources, mesh: Mesh, proxy: ProxyNode, scope: Scope, ports: Callable[[int], int]) -> None:
     servers = bound_servers(mesh, proxy)
+    passing = [host for b in servers if b.server.tls.mode == "AUTO_PASSTHROUGH" for _, host in b.server.hosts]
+    for cluster in auto_passthrough_clusters(passing, scope):
+        found[CLUSTER][cluster["name"]] = cluster
     for listener in gateway_listeners(proxy, servers, scope, ports):
         found[LISTENER][listener["name"]] = listener
     found[ROUTE].update(gateway_routes(servers, scope))

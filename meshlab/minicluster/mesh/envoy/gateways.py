@@ -1,4 +1,8 @@
-"""A gateway proxy's listeners and routes: the servers of every Gateway that selects it, merged by port."""
+"""A gateway proxy's listeners and routes: the servers of every Gateway that selects it, merged by port and address.
+
+Where two servers want the same port, the older one wins: servers of plain HTTP share it, servers with TLS share it as
+long as they have different hosts, anything else that comes later is left out (upstream's ``MergeGateways``).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.autopassthrough import auto_passthrough_chains
 from meshlab.minicluster.mesh.envoy.filters import SERVER_NAME, TLS_INSPECTOR, connection_manager, tcp_proxy
 from meshlab.minicluster.mesh.envoy.routes import Listening, l4_clusters, table_routes
 from meshlab.minicluster.mesh.envoy.telemetry import GATEWAY_CONNECTIONS, GATEWAY_REQUESTS, TELL_PEER
 from meshlab.minicluster.mesh.envoy.tls import gateway_socket
 from meshlab.minicluster.mesh.envoy.vocabulary import socket_address
 from meshlab.minicluster.mesh.hostnames import host_matches, intersect
-from meshlab.minicluster.mesh.model import Mesh, Protocol, ProxyNode, Settings, matches, visible
+from meshlab.minicluster.mesh.model import Mesh, Protocol, ProxyNode, Service, Settings, Workload, matches, visible
 from meshlab.minicluster.mesh.routing import Gateway, GatewayServer, RouteTable
 from meshlab.minicluster.mesh.scope import Scope, selecting_services, target_port
 
@@ -25,6 +30,7 @@ MEMBERS: Obj = {
 }
 
 PASSING = ("PASSTHROUGH", "AUTO_PASSTHROUGH")
+"""Modes in which TLS is passed on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,14 @@ class BoundServer:
     def route_name(self) -> str:
         """Istio's name for its route configuration."""
         server = self.server
-        if server.tls.mode in ("NONE",):
+        if not self.uses_tls:
             return f"http.{self.port}"
         return f"https.{server.port}.{server.port_name}.{self.gateway.name}.{self.gateway.namespace}"
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether clients speak TLS there, ended by the proxy or not."""
+        return self.server.tls.mode != "NONE"
 
     @property
     def is_http(self) -> bool:
@@ -53,54 +64,95 @@ class BoundServer:
 
 
 def bound_servers(mesh: Mesh, proxy: ProxyNode) -> list[BoundServer]:
-    """The servers this proxy has to serve, oldest gateway first."""
+    """The servers this proxy has to serve, oldest gateway first, without those that cannot have their port."""
     workload = mesh.workloads_by_name.get((proxy.namespace, proxy.pod))
     labels = workload.labels if workload is not None else proxy.labels
-    targets: dict[int, int] = {}
-    for service in selecting_services(mesh.services, proxy.namespace, labels):
+    services = selecting_services(mesh.services, proxy.namespace, labels)
+    found: list[BoundServer] = []
+    for gateway in sorted(mesh.gateways, key=lambda g: (g.created, g.name, g.namespace)):
+        if gateway.services:
+            targets = _targets([s for s in services if s.host in gateway.services], workload)
+            found += [BoundServer(gateway, s, targets[s.port]) for s in gateway.servers if s.port in targets]
+        elif matches(gateway.selector, labels):
+            targets = _targets(services, workload)
+            found += [BoundServer(gateway, s, targets.get(s.port, s.port)) for s in gateway.servers]
+    return _merged(found)
+
+
+def _targets(services: Iterable[Service], workload: Workload | None) -> dict[int, int]:
+    """The proxy's port behind each service port; of several services the oldest one's."""
+    found: dict[int, int] = {}
+    for service in services:
         for port in service.ports:
             target = target_port(port.target_port, workload)
             if target is not None:
-                targets.setdefault(port.number, target)
-    return [
-        BoundServer(gateway, server, server.target_port or targets.get(server.port, server.port))
-        for gateway in sorted(mesh.gateways, key=lambda g: (g.created, g.name, g.namespace))
-        if matches(gateway.selector, labels)
-        for server in gateway.servers
-    ]
+                found.setdefault(port.number, target)
+    return found
+
+
+def _merged(servers: Iterable[BoundServer]) -> list[BoundServer]:
+    """The servers that get their port: those that agree with the first one there."""
+    first: dict[tuple[int, str], BoundServer] = {}
+    hosts: set[tuple[int, str, tuple[str, str]]] = set()
+    found: list[BoundServer] = []
+    for bound in servers:
+        place = (bound.port, bound.server.bind)
+        holder = first.get(place)
+        if holder is not None and not _share_port(holder, bound):
+            continue
+        if bound.uses_tls:
+            wanted = {(*place, host) for host in bound.server.hosts}
+            if wanted & hosts:
+                continue
+            hosts |= wanted
+        first.setdefault(place, bound)
+        found.append(bound)
+    return found
+
+
+def _share_port(first: BoundServer, second: BoundServer) -> bool:
+    if first.uses_tls or second.uses_tls:
+        return first.uses_tls and second.uses_tls
+    return first.is_http and second.is_http
 
 
 def gateway_listeners(
     proxy: ProxyNode, servers: Sequence[BoundServer], scope: Scope, ports: Callable[[int], int]
 ) -> list[Obj]:
-    """One listener per port; a port on which plain and TLS servers meet is the older server's."""
-    by_port: dict[int, list[BoundServer]] = defaultdict(list)
+    """One listener per port and address."""
+    places: dict[tuple[int, str], list[BoundServer]] = defaultdict(list)
     for bound in servers:
-        by_port[bound.port].append(bound)
+        places[bound.port, bound.server.bind].append(bound)
     found: list[Obj] = []
-    for port, group in sorted(by_port.items()):
-        plain = group[0].server.tls.mode == "NONE"
-        group = [bound for bound in group if (bound.server.tls.mode == "NONE") == plain]  # noqa: PLW2901
-        chains = list(_chains(group, scope))
+    for (port, bind), group in sorted(places.items(), key=lambda item: item[0]):
+        address = _address(bind, proxy)
+        chains = list(_chains(group, scope)) if address else []
         if not chains:
             continue
         listener: Obj = {
-            "name": f"0.0.0.0_{port}",
-            "address": socket_address(proxy.ip, ports(port)),
+            "name": f"{bind or '0.0.0.0'}_{port}",
+            "address": socket_address(address, ports(port)),
             "traffic_direction": "OUTBOUND",
             "enable_reuse_port": False,
             "filter_chains": chains,
         }
-        if not plain:
+        if group[0].uses_tls:
             listener["listener_filters"] = [TLS_INSPECTOR]
         found.append(listener)
     return found
 
 
+def _address(bind: str, proxy: ProxyNode) -> str:
+    """The really bound address: a pod's loopback is its hidden address; one that the pod does not have is none."""
+    if bind in ("", "0.0.0.0", "::", proxy.ip):
+        return proxy.ip
+    return proxy.hidden_ip if bind in ("127.0.0.1", "::1") else ""
+
+
 def _chains(group: Sequence[BoundServer], scope: Scope) -> Iterable[Obj]:
     settings = scope.mesh.settings
     first = group[0]
-    if first.server.tls.mode == "NONE":
+    if not first.uses_tls:
         if first.is_http:
             yield {"filters": [_http(first, settings)]}
             return
@@ -110,13 +162,16 @@ def _chains(group: Sequence[BoundServer], scope: Scope) -> Iterable[Obj]:
         return
     taken: set[str] = set()
     for bound in group:
-        if bound.server.tls.mode in PASSING:
+        if bound.server.tls.mode == "AUTO_PASSTHROUGH":
+            yield from auto_passthrough_chains([host for _, host in bound.server.hosts], scope)
+            continue
+        if bound.server.tls.mode == "PASSTHROUGH":
             yield from _passed_chains(bound, scope, taken)
             continue
-        names = [host for _, host in bound.server.hosts if host not in taken]
+        # Two servers may name one host for different namespaces; Envoy takes a server name once.
+        names = [host for host in dict.fromkeys(host for _, host in bound.server.hosts) if host not in taken]
         if not names:
             continue
-        taken.update(names)
         if bound.is_http:
             filters = [_http(bound, settings)]
         else:
@@ -124,6 +179,7 @@ def _chains(group: Sequence[BoundServer], scope: Scope) -> Iterable[Obj]:
             if not clusters:
                 continue
             filters = [tcp_proxy(bound.route_name, settings, clusters, GATEWAY_CONNECTIONS)]
+        taken.update(names)
         yield {
             "filter_chain_match": _server_names(names),
             "filters": filters,
@@ -153,7 +209,12 @@ def _passed_chains(bound: BoundServer, scope: Scope, taken: set[str]) -> Iterabl
 def _tcp_clusters(bound: BoundServer, scope: Scope) -> list[tuple[str, int]] | None:
     listening = Listening(scope, frozenset({bound.gateway.key}), bound.server.port)
     for table in _tables(bound, scope):
-        clusters = l4_clusters(table.tcp, listening)
+        if not _served_hosts(bound, table):
+            continue
+        # TLS routes of a server that ends TLS: its name was matched by the chain already.
+        clusters = l4_clusters(table.tcp, listening) or (
+            l4_clusters(table.tls, listening, table.hosts[0]) if bound.uses_tls else None
+        )
         if clusters:
             return clusters
     return None

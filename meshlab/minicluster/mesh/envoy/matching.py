@@ -65,6 +65,8 @@ def _path(match: HttpMatch) -> Obj:
         found = {"path": uri.value}
     elif uri.kind == "prefix":
         found = {"prefix": uri.value}
+    elif uri.kind == "path_prefix":
+        found = {"path_separated_prefix": uri.value}
     else:
         found = {"safe_regex": {"regex": uri.value}}
     if match.ignore_uri_case and "safe_regex" not in found:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.filters import HTTP
 from meshlab.minicluster.mesh.envoy.matching import string_matcher
@@ -75,11 +77,18 @@ def rewrite_members(rewrite: Rewrite, match: HttpMatch | None) -> Obj:
         found["regex_rewrite"] = {"pattern": {"regex": rewrite.regex}, "substitution": rewrite.substitution}
     elif rewrite.uri and match is not None and match.uri is not None and match.uri.kind == "regex":
         found["regex_rewrite"] = {"pattern": {"regex": match.uri.value}, "substitution": rewrite.uri}
+    elif rewrite.uri == "/" and match is not None and match.uri is not None and match.uri.kind == "path_prefix":
+        found["regex_rewrite"] = _without_prefix(match.uri.value)
     elif rewrite.uri:
         found["prefix_rewrite"] = rewrite.uri
     if rewrite.authority:
         found["host_rewrite_literal"] = rewrite.authority
     return found
+
+
+def _without_prefix(prefix: str) -> Obj:
+    """Cut a prefix off a path; putting ``/`` in its place would leave two slashes where more of the path follows."""
+    return {"pattern": {"regex": f"^{re.escape(prefix)}(/?)(.*)"}, "substitution": "/\\2"}
 
 
 def redirect_action(redirect: Redirect, match: HttpMatch | None) -> Obj:
@@ -88,7 +97,11 @@ def redirect_action(redirect: Redirect, match: HttpMatch | None) -> Obj:
     if redirect.uri:
         # With %PREFIX()% only what the match covered is replaced.
         if redirect.uri.startswith("%PREFIX()%") and match is not None and match.uri is not None:
-            found["prefix_rewrite"] = redirect.uri.removeprefix("%PREFIX()%")
+            prefix = redirect.uri.removeprefix("%PREFIX()%")
+            if prefix == "/" and match.uri.kind == "path_prefix":
+                found["regex_rewrite"] = _without_prefix(match.uri.value)
+            else:
+                found["prefix_rewrite"] = prefix
         else:
             found["path_redirect"] = redirect.uri
     if redirect.authority:

@@ -37,6 +37,10 @@ from meshlab.minicluster.mesh.routing import (
 from meshlab.minicluster.mesh.scope import Scope
 
 
+UNKNOWN_SERVICE = "UnknownService"
+"""Istio's name for the cluster of a destination that may not be used; there is none of that name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listening:
     """Where requests come in: decides which matches apply and what a destination without a port means."""
@@ -162,6 +166,8 @@ def cluster_members(clusters: Sequence[tuple[str, int]]) -> Obj:
 
 
 def _cluster(destination: Destination, listening: Listening) -> str:
+    if not destination.host:
+        return UNKNOWN_SERVICE
     service = listening.scope.find_service(destination.host)
     host = service.host if service is not None else destination.host
     port = listening.scope.destination_port(destination, listening.port)
@@ -170,6 +176,8 @@ def _cluster(destination: Destination, listening: Listening) -> str:
 
 def _action(route: HttpRoute, match: HttpMatch | None, listening: Listening) -> Obj:
     action: Obj = {"timeout": duration(route.timeout_s or 0.0)}
+    if route.missing_destination_status == 500:
+        action["cluster_not_found_response_code"] = "INTERNAL_SERVER_ERROR"
     if len(route.splits) == 1:
         action["cluster"] = _cluster(route.splits[0].destination, listening)
     else:
@@ -232,6 +240,7 @@ def _hash_policies(destinations: Iterable[Destination], listening: Listening) ->
 def _operation_path(matcher: Obj) -> str:
     if "path" in matcher:
         return str(matcher["path"])
-    if "prefix" in matcher:
-        return f"{matcher['prefix']}*"
+    for kind in ("prefix", "path_separated_prefix"):
+        if kind in matcher:
+            return f"{matcher[kind]}*"
     return str(matcher["safe_regex"]["regex"])

@@ -149,32 +149,42 @@ def gateway_socket(tls: ServerTls, trust_domain: str) -> Obj | None:
         return None
     if tls.mode == "ISTIO_MUTUAL":
         return mesh_server(trust_domain)
+    parameters: Obj = {
+        "tls_minimum_protocol_version": VERSIONS.get(tls.minimum_version, "TLSv1_2"),
+        "tls_maximum_protocol_version": VERSIONS.get(tls.maximum_version, "TLSv1_3"),
+    }
+    if tls.cipher_suites:
+        parameters["cipher_suites"] = list(tls.cipher_suites)
+    certificates = [kubernetes_secret(name) for name in tls.credentials]
+    certificates += [file_certificate(*pair) for pair in tls.files]
     common: Obj = {
         "alpn_protocols": ["h2", "http/1.1"],
-        "tls_params": {
-            "tls_minimum_protocol_version": VERSIONS.get(tls.minimum_version, "TLSv1_2"),
-            "tls_maximum_protocol_version": VERSIONS.get(tls.maximum_version, "TLSv1_3"),
-        },
+        "tls_params": parameters,
+        "tls_certificate_sds_secret_configs": [sds(name) for name in certificates],
     }
-    asks_client = tls.mode in ("MUTUAL", "OPTIONAL_MUTUAL")
-    validation: Obj = (
-        {"match_typed_subject_alt_names": san_matchers(tls.subject_alt_names)} if tls.subject_alt_names else {}
-    )
-    if tls.credential:
-        secret = kubernetes_secret(tls.credential)
-        common["tls_certificate_sds_secret_configs"] = [sds(secret)]
-        if asks_client:
-            common["combined_validation_context"] = {
-                "default_validation_context": validation,
-                "validation_context_sds_secret_config": sds(f"{secret}-cacert"),
-            }
-    else:
-        common["tls_certificate_sds_secret_configs"] = [sds(file_certificate(tls.certificate_file, tls.key_file))]
-        if asks_client:
-            common["combined_validation_context"] = {
-                "default_validation_context": validation,
-                "validation_context_sds_secret_config": sds(f"file-root:{tls.ca_file}"),
-            }
+    if tls.mode in ("MUTUAL", "OPTIONAL_MUTUAL"):
+        if tls.ca_credential:
+            authority = kubernetes_secret(tls.ca_credential)
+        elif tls.credentials:
+            authority = f"{certificates[0]}-cacert"
+        else:
+            authority = f"file-root:{tls.ca_file}"
+        common["combined_validation_context"] = {
+            "default_validation_context": _client_validation(tls),
+            "validation_context_sds_secret_config": sds(authority),
+        }
     return extension(
         TLS_SOCKET, DOWNSTREAM_TLS, require_client_certificate=tls.mode == "MUTUAL", common_tls_context=common
     )
+
+
+def _client_validation(tls: ServerTls) -> Obj:
+    """What a client's certificate has to be, beyond one of the right authority."""
+    found: Obj = {}
+    if tls.subject_alt_names:
+        found["match_typed_subject_alt_names"] = san_matchers(tls.subject_alt_names)
+    if tls.public_key_hashes:
+        found["verify_certificate_spki"] = list(tls.public_key_hashes)
+    if tls.certificate_hashes:
+        found["verify_certificate_hash"] = list(tls.certificate_hashes)
+    return found

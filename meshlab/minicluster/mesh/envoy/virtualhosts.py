@@ -89,10 +89,12 @@ def _service_host(scope: Scope, service: Service, port: ServicePort) -> Obj:
     table = scope.mesh_table(service.host)
     name = f"{service.host}:{port.number}"
     destination = Destination(service.host, "", port.number)
-    if table is not None and table.http and (port.protocol.is_http or port.protocol is Protocol.AUTO):
+    speaks_http = port.protocol.is_http or port.protocol is Protocol.AUTO
+    routes: list[Obj] = []
+    if table is not None and table.http and speaks_http:
         # None of them may apply to this client and port; then requests get 404, not the service.
         routes = table_routes(table, listening)
-    else:
+    if not routes and (table is None or table.falls_back or not table.http or not speaks_http):
         routes = [default_route(destination, listening, f"{name}/*")]
     tunnel = tunnel_route(_tunnel_target(table, service, port, listening))
     if port.protocol is Protocol.AUTO:

@@ -31,6 +31,27 @@ MODES: dict[str, Mode] = {
     "ISTIO_MUTUAL": "ISTIO_MUTUAL",
 }
 
+CIPHER_SUITES = frozenset(
+    [
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305",
+        "ECDHE-ECDSA-AES128-SHA",
+        "ECDHE-RSA-AES128-SHA",
+        "ECDHE-ECDSA-AES256-SHA",
+        "ECDHE-RSA-AES256-SHA",
+        "AES128-GCM-SHA256",
+        "AES256-GCM-SHA384",
+        "AES128-SHA",
+        "AES256-SHA",
+        "DES-CBC3-SHA",
+    ]
+)
+"""Those that Envoy takes; Istio leaves others out, as Envoy would refuse the whole listener."""
+
 TERMINATING = ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL")
 """Modes in which the server needs a certificate of its own."""
 
@@ -45,7 +66,7 @@ def translate_gateway(obj: Obj, ref: ConfigRef, problems: Problems) -> list[Gate
             problems.add("gateway.server", ref, f"{ref}: a server without a port number or hosts is ignored", "error")
         elif server.protocol in (Protocol.HTTPS, Protocol.TLS) and server.tls.mode == "NONE":
             problems.add("gateway.tls", ref, f"{ref}: port {server.port} is {server.protocol} without tls", "error")
-        elif server.tls.mode in TERMINATING and not (server.tls.credential or server.tls.certificate_file):
+        elif server.tls.mode in TERMINATING and not (server.tls.credentials or server.tls.files):
             problems.add("gateway.tls", ref, f"{ref}: port {server.port} has no certificate (credentialName)", "error")
         else:
             servers.append(server)
@@ -65,7 +86,7 @@ def _server(item: Mapping[str, Any], ref: ConfigRef) -> GatewayServer | None:
         hosts=hosts,
         tls=_tls(item.get("tls")),
         name=text(item.get("name")),
-        target_port=integer(port.get("targetPort")),
+        bind=text(item.get("bind")),
     )
 
 
@@ -82,12 +103,24 @@ def _tls(value: Any) -> ServerTls:
     mode: Mode = "NONE" if redirect and not value.get("mode") else MODES.get(text(value.get("mode")), "PASSTHROUGH")
     return ServerTls(
         mode=mode,
-        credential=text(value.get("credentialName")),
-        certificate_file=text(value.get("serverCertificate")),
-        key_file=text(value.get("privateKey")),
+        credentials=tuple(filter(own_secret, (text(value.get("credentialName")), *texts(value.get("credentialNames"))))),
+        ca_credential=own_secret(text(value.get("caCertCredentialName"))),
+        files=tuple(
+            (text(pair.get("serverCertificate")), text(pair.get("privateKey")))
+            for pair in (*objects(value.get("tlsCertificates")), value)
+            if pair.get("serverCertificate")
+        ),
         ca_file=text(value.get("caCertificates")),
         subject_alt_names=texts(value.get("subjectAltNames")),
         https_redirect=redirect,
         minimum_version=text(value.get("minProtocolVersion")),
         maximum_version=text(value.get("maxProtocolVersion")),
+        cipher_suites=tuple(name for name in texts(value.get("cipherSuites")) if name in CIPHER_SUITES),
+        certificate_hashes=texts(value.get("verifyCertificateHash")),
+        public_key_hashes=texts(value.get("verifyCertificateSpki")),
     )
+
+
+def own_secret(name: str) -> str:
+    """A secret's name as a Gateway may give it; names of other namespaces' secrets are nothing a Gateway may use."""
+    return "" if "://" in name and not name.startswith("kubernetes://") else name
