@@ -28,7 +28,22 @@ PLURALS = {
     "PeerAuthentication": "peerauthentications.security.istio.io",
     "RequestAuthentication": "requestauthentications.security.istio.io",
     "AuthorizationPolicy": "authorizationpolicies.security.istio.io",
+    "Namespace": "namespaces",
+    "Secret": "secrets",
+    "GatewayClass": "gatewayclasses.gateway.networking.k8s.io",
+    "HTTPRoute": "httproutes.gateway.networking.k8s.io",
+    "GRPCRoute": "grpcroutes.gateway.networking.k8s.io",
+    "TCPRoute": "tcproutes.gateway.networking.k8s.io",
+    "TLSRoute": "tlsroutes.gateway.networking.k8s.io",
+    "ReferenceGrant": "referencegrants.gateway.networking.k8s.io",
 }
+
+
+def resource_of(obj: Obj) -> str:
+    """The resource of an object; two API groups have a kind Gateway."""
+    if obj["kind"] == "Gateway" and str(obj.get("apiVersion")).startswith("gateway.networking.k8s.io/"):
+        return "gateways.gateway.networking.k8s.io"
+    return PLURALS[obj["kind"]]
 
 
 def same_port(port: int) -> int:
@@ -55,7 +70,7 @@ class World:
         metadata.setdefault("namespace", "default")
         self._seconds += 1
         metadata.setdefault("creationTimestamp", f"2026-01-01T00:{self._seconds // 60:02}:{self._seconds % 60:02}Z")
-        self.objects[PLURALS[obj["kind"]]].append(obj)
+        self.objects[resource_of(obj)].append(obj)
         return obj
 
     def apply(self, manifests: str) -> None:
@@ -144,7 +159,8 @@ class World:
 
     def translate(self) -> Translation:
         """Model and problems of what is there."""
-        return translate(IstioSnapshot(dict(self.objects), self.mesh_config))
+        secrets = {(s["metadata"]["namespace"], s["metadata"]["name"]): s for s in self.objects["secrets"]}
+        return translate(IstioSnapshot(dict(self.objects), self.mesh_config, secrets=secrets))
 
     def mesh(self) -> Mesh:
         """The model of what is there."""

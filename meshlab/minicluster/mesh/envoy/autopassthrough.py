@@ -1,7 +1,7 @@
 """AUTO_PASSTHROUGH: a gateway that sends mesh traffic on by the server name that Istio's sidecars give it.
 
-The name ``outbound_.80_.v1_.host`` says port, subset and service. A chain per service port lets nothing in that does not
-offer Istio's protocols, so plain clients get no further; the TLS of the sidecars is not ended here.
+The name ``outbound_.80_.v1_.host`` says port, subset and service. A chain per service port lets nothing in that does
+not offer Istio's protocols, so plain clients get no further; the TLS of the sidecars is not ended here.
 """
 
 from __future__ import annotations

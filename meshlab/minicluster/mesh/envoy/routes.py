@@ -36,7 +36,6 @@ from meshlab.minicluster.mesh.routing import (
 )
 from meshlab.minicluster.mesh.scope import Scope
 
-
 UNKNOWN_SERVICE = "UnknownService"
 """Istio's name for the cluster of a destination that may not be used; there is none of that name."""
 

@@ -103,7 +103,9 @@ def _tls(value: Any) -> ServerTls:
     mode: Mode = "NONE" if redirect and not value.get("mode") else MODES.get(text(value.get("mode")), "PASSTHROUGH")
     return ServerTls(
         mode=mode,
-        credentials=tuple(filter(own_secret, (text(value.get("credentialName")), *texts(value.get("credentialNames"))))),
+        credentials=tuple(
+            filter(own_secret, (text(value.get("credentialName")), *texts(value.get("credentialNames"))))
+        ),
         ca_credential=own_secret(text(value.get("caCertCredentialName"))),
         files=tuple(
             (text(pair.get("serverCertificate")), text(pair.get("privateKey")))

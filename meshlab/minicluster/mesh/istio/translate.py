@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.gatewayapi.status import Status
+from meshlab.minicluster.mesh.gatewayapi.translate import WATCHED as GATEWAY_API
+from meshlab.minicluster.mesh.gatewayapi.translate import translate_gateway_api
 from meshlab.minicluster.mesh.hostnames import is_address
 from meshlab.minicluster.mesh.istio.authorizationpolicy import translate_authorization_policy
 from meshlab.minicluster.mesh.istio.destinationrule import locality_policy, translate_destination_rules
@@ -49,6 +52,7 @@ WATCHED = (
     f"peerauthentications.{SECURITY}",
     f"requestauthentications.{SECURITY}",
     f"authorizationpolicies.{SECURITY}",
+    *GATEWAY_API,
 )
 """The keys of `IstioSnapshot.objects` that are read; a missing one means: none."""
 
@@ -61,6 +65,8 @@ class IstioSnapshot:
     mesh_config: Obj = field(default_factory=dict)
     """Istio's MeshConfig: the parsed ``mesh`` key of ConfigMap ``istio``."""
     root_namespace: str = "istio-system"
+    secrets: Mapping[tuple[str, str], Obj] = field(default_factory=dict)
+    """Secrets that the Gateway API's listeners point at, by (namespace, name)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ class Translation:
 
     model: Mesh
     problems: tuple[Problem, ...]
+    statuses: tuple[Status, ...] = ()
+    """What the statuses of the Gateway API's resources should say."""
 
 
 def translate(snapshot: IstioSnapshot) -> Translation:
@@ -104,19 +112,23 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         locality_policy(locality) if isinstance(locality, dict) else None,
         problems,
     )
+    services = list(_with_lab_addresses(services))
+    gateway_api = translate_gateway_api(snapshot.objects, services, snapshot.secrets, domain, problems)
     model = Mesh(
         settings=settings,
-        services=tuple(_with_lab_addresses(services)),
+        services=tuple(services),
         workloads=workloads,
         route_tables=each(
             f"virtualservices.{NETWORKING}",
             lambda obj, ref: translate_virtual_service(obj, ref, problems, domain),
-        ),
+        )
+        + gateway_api.tables,
         service_policies=tuple(policies),
         mtls_policies=each(
             f"peerauthentications.{SECURITY}", lambda obj, ref: translate_peer_authentication(obj, ref, root, problems)
         ),
-        gateways=each(f"gateways.{NETWORKING}", lambda obj, ref: translate_gateway(obj, ref, problems)),
+        gateways=each(f"gateways.{NETWORKING}", lambda obj, ref: translate_gateway(obj, ref, problems))
+        + gateway_api.gateways,
         authorization=each(
             f"authorizationpolicies.{SECURITY}",
             lambda obj, ref: translate_authorization_policy(obj, ref, root, settings.trust_domain, problems),
@@ -128,7 +140,7 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         egress_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root)),
     )
     _check_destinations(model, problems)
-    return Translation(model, tuple(problems.found))
+    return Translation(model, tuple(problems.found), gateway_api.statuses)
 
 
 def _age(obj: Obj) -> tuple[str, str, str]:
