@@ -159,7 +159,7 @@ class World:
 
     def translate(self) -> Translation:
         """Model and problems of what is there."""
-        secrets = {(s["metadata"]["namespace"], s["metadata"]["name"]): s for s in self.objects["secrets"]}
+        secrets = {(s["metadata"]["namespace"], s["metadata"]["name"]): s for s in self.objects.get("secrets", [])}
         return translate(IstioSnapshot(dict(self.objects), self.mesh_config, secrets=secrets))
 
     def mesh(self) -> Mesh:

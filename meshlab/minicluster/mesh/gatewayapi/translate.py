@@ -109,8 +109,6 @@ def translate_gateway_api(
 
 
 def _add_route(route: Obj, kind: str, found: Sequence[Attachment], tables: Tables, cluster: Cluster) -> list[Status]:
-    if not found:
-        return []
     namespace = text(_meta(route, "namespace"))
 
     def converted(convert: Callable[[Obj, RouteContext], T], *, mesh: bool) -> T:

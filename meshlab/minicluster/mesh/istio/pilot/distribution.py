@@ -16,6 +16,8 @@ from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.ca import CertificateAuthority
 from meshlab.minicluster.mesh.envoy import build
 from meshlab.minicluster.mesh.istio.pilot.secrets import (
+    CA_SUFFIX,
+    GATEWAY_API,
     KUBERNETES,
     WorkloadCertificates,
     credential_secret,
@@ -26,7 +28,7 @@ from meshlab.minicluster.mesh.istio.pilot.secrets import (
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
 from meshlab.minicluster.mesh.istio.reading import Problem
 from meshlab.minicluster.mesh.istio.translate import Translation, translate
-from meshlab.minicluster.mesh.model import ProxyNode
+from meshlab.minicluster.mesh.model import Mesh, ProxyNode
 from meshlab.minicluster.mesh.xds import ProxyConnection, ResourceCache
 from meshlab.minicluster.mesh.xds.resources import CLUSTER, LISTENER, SECRET, Same
 from meshlab.minicluster.network.addresses import hidden_address
@@ -68,7 +70,12 @@ class Distributor:
         self._wake = asyncio.Event()
         self._changed_at: float | None = None
         self._last_change = 0.0
+        self._handlers: list[Callable[[Translation], None]] = []
         self.pushes = 0
+
+    def subscribe(self, handler: Callable[[Translation], None]) -> None:
+        """Call ``handler`` with every translation, before it is pushed; it must only take note."""
+        self._handlers.append(handler)
 
     @property
     def problems(self) -> Sequence[Problem]:
@@ -107,7 +114,10 @@ class Distributor:
                 if self._changed_at is not None:
                     await self._gather()
                     self._changed_at = None
+                    await self._watch.load_secrets()
                     self._translation = translate(self._watch.snapshot())
+                    for handler in self._handlers:
+                        handler(self._translation)
                     await self._push(set(self._connections))
                 else:
                     await self._push(set(self._newcomers))
@@ -186,15 +196,26 @@ class Distributor:
         pair = self._certificates.get(node.namespace, node.service_account)
         secrets = workload_secrets(pair, self._authority.root_pem)
         for name in requested_names(built.get(LISTENER, {}), built.get(CLUSTER, {})):
-            secret = self._secret(name, node)
+            secret = self._secret(name, node, translation.model)
             if secret is not None:
                 secrets[name] = secret
         return {**built, SECRET: {**built.get(SECRET, {}), **secrets}}
 
-    def _secret(self, name: str, node: ProxyNode) -> Obj | None:
-        if not name.startswith(KUBERNETES):
+    def _secret(self, name: str, node: ProxyNode, model: Mesh) -> Obj | None:
+        if name.startswith(GATEWAY_API):
+            # Any namespace's, so nobody may ask but a listener whose right to it has been proved.
+            if name.removesuffix(CA_SUFFIX) not in _proved_credentials(model):
+                return None
+            namespace = name.removeprefix(GATEWAY_API).partition("/")[0]
+        elif name.startswith(KUBERNETES):
+            namespace = node.namespace
+        else:
             return file_secret(name)
         if node.type != "router":
             return None
-        informer = self._watch.secrets(node.namespace)
-        return credential_secret(name, lambda secret: informer.get(secret, node.namespace))
+        informer = self._watch.secrets(namespace)
+        return credential_secret(name, lambda secret: informer.get(secret, namespace))
+
+
+def _proved_credentials(model: Mesh) -> set[str]:
+    return {name for gateway in model.gateways for server in gateway.servers for name in server.tls.credentials}

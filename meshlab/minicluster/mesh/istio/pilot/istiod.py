@@ -22,6 +22,7 @@ from meshlab.minicluster.mesh import ca
 from meshlab.minicluster.mesh.istio.pilot.authentication import TokenAuthenticator
 from meshlab.minicluster.mesh.istio.pilot.caretaking import RootCertificates, WebhookConfigurations
 from meshlab.minicluster.mesh.istio.pilot.distribution import Distributor
+from meshlab.minicluster.mesh.istio.pilot.gatewayapi import GatewayApiController
 from meshlab.minicluster.mesh.istio.pilot.monitoring import Monitoring
 from meshlab.minicluster.mesh.istio.pilot.options import Options
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
@@ -109,7 +110,10 @@ class Istiod:
 
         roots = RootCertificates(self._api, watch.namespaces, authority.root_pem)
         self._webhook_configurations = WebhookConfigurations(self._api, options.namespace, service, authority.root_pem)
+        gateways = GatewayApiController(self._api, watch, options.revision, pod.name, config.get)
+        distributor.subscribe(lambda translation: gateways.translated(translation.statuses))
         self._spawn("distribution", distributor.run())
+        self._spawn("gateway api", gateways.run())
         self._spawn("root certificates", roots.run())
         self._spawn("webhook configurations", self._webhook_configurations.run())
 

@@ -14,6 +14,8 @@ from meshlab.minicluster.mesh.ca import CertificateAuthority, KeyPair
 WORKLOAD = "default"
 ROOT = "ROOTCA"
 KUBERNETES = "kubernetes://"
+GATEWAY_API = "kubernetes-gateway://"
+"""Before ``NAMESPACE/NAME``: a Secret that a listener of the Gateway API may use."""
 CA_SUFFIX = "-cacert"
 FILE_CERTIFICATE = "file-cert:"
 FILE_ROOT = "file-root:"
@@ -91,13 +93,15 @@ def file_secret(name: str) -> Obj | None:
 
 
 def credential_secret(name: str, secret: Callable[[str], Obj | None]) -> Obj | None:
-    """The Envoy secret behind ``kubernetes://NAME`` or ``kubernetes://NAME-cacert``; None if there is no such Secret.
+    """The Envoy secret behind ``kubernetes://NAME``, with ``-cacert`` the authority's; None if there is no such Secret.
 
     Args:
         name: the SDS name.
-        secret: gives a Kubernetes Secret of the gateway's namespace by name.
+        secret: gives a Kubernetes Secret of the right namespace by name.
     """
     credential = name.removeprefix(KUBERNETES)
+    if name.startswith(GATEWAY_API):
+        credential = name.removeprefix(GATEWAY_API).partition("/")[2]
     if credential.endswith(CA_SUFFIX):
         own, shared = secret(credential), secret(credential.removesuffix(CA_SUFFIX))
         authority = next((pem for found in (own, shared) if found and (pem := _first(found, CA_KEYS))), None)

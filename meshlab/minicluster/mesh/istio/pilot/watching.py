@@ -11,11 +11,15 @@ import yaml
 
 from meshlab.minicluster.informer import Informer
 from meshlab.minicluster.kubeapi import KubeApi, Obj
+from meshlab.minicluster.mesh.gatewayapi.gateways import RESOURCE as GATEWAYS
+from meshlab.minicluster.mesh.gatewayapi.translate import WATCHED as GATEWAY_API
+from meshlab.minicluster.mesh.gatewayapi.translate import referenced_namespaces
 from meshlab.minicluster.mesh.istio.translate import WATCHED, IstioSnapshot
 
 logger = logging.getLogger(__name__)
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+SECRETS_WAIT_S = 2.0
 CORE = ("services", "pods", "nodes", "namespaces", "endpointslices.discovery.k8s.io")
 
 Significance = Callable[[Obj], Any]
@@ -31,6 +35,10 @@ SIGNIFICANT: dict[str, Significance] = {
     ),
     "nodes": lambda node: node["metadata"].get("labels"),
     "namespaces": lambda namespace: namespace["metadata"].get("labels"),
+    **dict.fromkeys(
+        GATEWAY_API,
+        lambda obj: tuple(obj["metadata"].get(key) for key in ("generation", "labels", "annotations")),
+    ),
 }
 """The part of an object that can change what proxies get, where the rest changes often."""
 
@@ -92,7 +100,26 @@ class ClusterWatch:
         objects: dict[str, Sequence[Obj]] = {
             resource: list(informer.objects.values()) for resource, informer in self._informers.items()
         }
-        return IstioSnapshot(objects, mesh_config=self.mesh_config, root_namespace=self.namespace)
+        secrets = {
+            key: secret
+            for namespace in referenced_namespaces(objects)
+            if namespace in self._secrets
+            for key, secret in self._secrets[namespace].objects.items()
+        }
+        return IstioSnapshot(objects, mesh_config=self.mesh_config, root_namespace=self.namespace, secrets=secrets)
+
+    async def load_secrets(self) -> None:
+        """Have the Secrets at hand that the Gateway API's listeners point at; returns when they have been listed."""
+        gateways = {GATEWAYS: list(self._informers[GATEWAYS].objects.values())} if GATEWAYS in self._informers else {}
+        for namespace in sorted(referenced_namespaces(gateways)):
+            try:
+                await asyncio.wait_for(self.secrets(namespace).synced.wait(), SECRETS_WAIT_S)
+            except TimeoutError:
+                logger.warning("the Secrets of namespace %s cannot be listed yet", namespace)
+
+    def informer(self, resource: str) -> Informer | None:
+        """The informer of a resource; None while the resource is not served."""
+        return self._informers.get(resource)
 
     @property
     def mesh_config(self) -> Obj:
