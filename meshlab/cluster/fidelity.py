@@ -51,7 +51,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "proxy.admin",
         "differs",
-        "Envoy's admin interface is a unix socket and not port 15000: pilot-agent request and istioctl reach it.",
+        "Envoy's admin interface is a unix socket of the pod, as other users of this host must not reach it: port "
+        "15000 answers to port-forward, istioctl, and to pilot-agent and curl in the pod, not to other programs.",
     ),
     Capability(
         "inject.templates",
@@ -78,8 +79,9 @@ CAPABILITIES: tuple[Capability, ...] = (
     ),
     Capability(
         "gateway.api",
-        "no",
-        "The Gateway API's resources can be stored; istiod does not act on them yet. Use Istio's Gateway.",
+        "differs",
+        "Gateways are deployed, routes work at gateways and for Services of the mesh, statuses are Istio's. Not there: "
+        "ListenerSet, BackendTLSPolicy, sessionPersistence, spec.tls of Gateways, infrastructure.parametersRef.",
     ),
     Capability("ambient", "no", "Sidecars only: no ztunnel, no waypoints."),
     Capability("wasm", "no", "WasmPlugin is stored, not run."),

@@ -13,6 +13,20 @@ from pathlib import Path, PurePosixPath
 from meshlab.minicluster.network.addresses import PortMap
 
 
+def local_socket(runtime_dir: Path, port: int) -> Path:
+    """The unix socket that stands for a port of a pod's loopback.
+
+    All users of the host can connect to its loopback addresses. A program whose port is nobody else's business, such
+    as Envoy's administration, listens on this socket instead: in the pod's own directory, where its containers find
+    it, and port-forward.
+
+    Args:
+        runtime_dir: the pod's runtime directory.
+        port: the nominal port.
+    """
+    return runtime_dir / f"{port}.sock"
+
+
 @dataclass(frozen=True, slots=True)
 class PodContext:
     """One container's view of its pod and of the lab's network."""
@@ -49,6 +63,10 @@ class PodContext:
     def ports(self) -> PortMap:
         """The lab's port map, as this program may read it."""
         return PortMap(Path(self.ports_file), self.bind_ip)
+
+    def local_socket(self, port: int) -> Path:
+        """Where a program serves a port of the pod's loopback; see `local_socket`."""
+        return local_socket(Path(self.runtime_dir), port)
 
     def host_path(self, path: str) -> str:
         """The file to open for an absolute path of the container; built-in programs open volumes through it.

@@ -20,7 +20,7 @@ __all__ = ["BUNDLE_VERSION", "GROUP", "gateway_api_crds"]
 
 
 def gateway_api_crds() -> list[Obj]:
-    """GatewayClass, Gateway, HTTPRoute, GRPCRoute and ReferenceGrant of the standard channel, fresh objects."""
+    """The kinds of the standard channel that Istio acts on, fresh objects."""
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     # The parser shares what an anchor names; copies keep every definition independent of the others.
     document = yaml.load((files(__name__) / "crds.yaml").read_text(), loader)

@@ -72,6 +72,9 @@ class PodNetwork:
         """
         failure: OSError | None = None
         for address in self.resolve(host):
+            own = self._pod.local_socket(port)
+            if address == "127.0.0.1" and own.exists():
+                return _connect_unix(own, timeout_s)
             try:
                 return self._connect(address, port, timeout_s)
             except OSError as error:
@@ -98,6 +101,17 @@ class PodNetwork:
     def listen_address(self, port: int) -> tuple[str, int]:
         """Where this pod's programs bind for a nominal port."""
         return self._pod.bind_ip, self._ports.real(port)
+
+
+def _connect_unix(path: Path, timeout_s: float | None) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect(str(path))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def proxy_for(host: str, scheme: str = "http") -> tuple[str, int] | None:

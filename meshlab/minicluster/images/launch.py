@@ -143,7 +143,8 @@ def curl_launcher(curl: Path, pod: PodContext, context_path: Path) -> str:
 
     The configuration carries the time stamp of the name table plus one nanosecond, so "newer than" means "made from
     this one"; a shell that compares whole seconds only makes it anew every time. ``--next`` forgets what a
-    configuration said, so it is read again after each. ``-q`` keeps the host's own ~/.curlrc out.
+    configuration said, so it is read again after each. ``-q`` keeps the host's own ~/.curlrc out. A local port that is
+    a unix socket (`pod.local_socket`) is reached through it.
     """
     config = Path(pod.container_dir) / "curl.conf"
     code = (
@@ -158,12 +159,16 @@ def curl_launcher(curl: Path, pod: PodContext, context_path: Path) -> str:
         f"names={shlex.quote(pod.names_file)} ports={shlex.quote(pod.ports_file)}\n"
         '[ "$config" -nt "$names" ] && [ ! "$ports" -nt "$config" ] || '
         f"{refresh}\n"
+        f"sockets={shlex.quote(pod.runtime_dir)} socket=\n"
         "for argument do\n"
         "  shift\n"
         '  set -- "$@" "$argument"\n'
+        "  url=${argument#http://}\n"
+        "  case $url in localhost:*|127.0.0.1:*) port=${url#*:} port=${port%%[!0-9]*}; "
+        '[ -S "$sockets/$port.sock" ] && socket=$sockets/$port.sock ;; esac\n'
         '  case $argument in --next|-:) set -- "$@" -K "$config" ;; esac\n'
         "done\n"
-        f'exec {shlex.quote(str(curl))} -q -K "$config" "$@"\n'
+        f'exec {shlex.quote(str(curl))} -q -K "$config" ${{socket:+--unix-socket "$socket"}} "$@"\n'
     )
 
 

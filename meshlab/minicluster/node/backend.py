@@ -13,6 +13,7 @@ from meshlab.minicluster.node.logs import LogOptions, LogWriter, parse_time, rea
 from meshlab.minicluster.node.podworker import PodWorker
 from meshlab.minicluster.node.runtime import Command, Instance, RunError
 from meshlab.minicluster.node.streams import OutputQueue
+from meshlab.minicluster.pod import local_socket
 
 ATTACH_LIMIT_BYTES = 2**20
 STATUS_FIELDS = ("containerStatuses", "initContainerStatuses")
@@ -140,6 +141,9 @@ class Backend:
         network = worker.network
         if network is None or worker.record.finished:
             raise _internal(f"unable to do port forwarding: pod {pod} is not running")
+        own = local_socket(worker.runtime.pod_runtime_dir(worker.uid), port)
+        if own.exists():
+            return await asyncio.open_unix_connection(own)
         real = network.ports.real(port)
         try:
             return await asyncio.open_connection(network.app_ip, real)

@@ -11,7 +11,7 @@ from meshlab.minicluster.network.addresses import LabNetwork, PortMap, hidden_ad
 
 PROXY_PORT = 15001
 """The outbound listener of a sidecar (an HTTP proxy)."""
-PROXY_PORTS = frozenset((15000, PROXY_PORT, 15020, 15021, 15090))
+PROXY_PORTS = frozenset((PROXY_PORT, 15006, 15020, 15021, 15090))
 """What a sidecar serves on the pod's own address, declared or not."""
 NO_PROXY = "localhost,127.0.0.1"
 

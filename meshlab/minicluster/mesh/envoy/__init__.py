@@ -21,6 +21,7 @@ from meshlab.minicluster.mesh.envoy.listeners import (
     inbound_listener,
     inbound_routes,
     outbound_listeners,
+    virtual_inbound,
 )
 from meshlab.minicluster.mesh.envoy.virtualhosts import http_proxy_routes
 from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, LISTENER, ROUTE
@@ -102,7 +103,10 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
 
 
 def _add_sidecar(found: Resources, mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> None:
-    for listener in outbound_listeners(proxy, mesh.settings, ports):
+    for listener in (
+        *outbound_listeners(proxy, mesh.settings, ports),
+        virtual_inbound(proxy, mesh.settings, ports),
+    ):
         found[LISTENER][listener["name"]] = listener
     http = http_filters()
     for inbound in inbound_ports(mesh, proxy):

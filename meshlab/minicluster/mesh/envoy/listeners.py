@@ -31,11 +31,18 @@ from meshlab.minicluster.mesh.envoy.telemetry import (
     TELL_PEER,
 )
 from meshlab.minicluster.mesh.envoy.tls import MESH_ALPN, MESH_HTTP_ALPN, MESH_TCP_ALPN, mesh_server
-from meshlab.minicluster.mesh.envoy.vocabulary import HTTP_PROXY, TUNNEL, cluster_name, socket_address
+from meshlab.minicluster.mesh.envoy.vocabulary import (
+    BLACK_HOLE,
+    HTTP_PROXY,
+    HTTP_PROXY_PORT,
+    TUNNEL,
+    cluster_name,
+    socket_address,
+)
 from meshlab.minicluster.mesh.model import MtlsMode, Protocol, ProxyNode, Settings
 from meshlab.minicluster.mesh.scope import InboundPort
 
-HTTP_PROXY_PORT = 15001
+VIRTUAL_INBOUND_PORT = 15006
 PLAIN_HTTP = ("http/1.0", "http/1.1", "h2c")
 """What Envoy's HTTP inspector recognises."""
 
@@ -84,6 +91,18 @@ def outbound_listeners(proxy: ProxyNode, settings: Settings, ports: Callable[[in
             "filter_chains": [{"filters": [unpacked]}],
         },
     ]
+
+
+def virtual_inbound(proxy: ProxyNode, settings: Settings, ports: Callable[[int], int]) -> Obj:
+    """Port 15006. Nothing is redirected to it here; whoever connects to it is turned away, as upstream."""
+    blocked = tcp_proxy(BLACK_HOLE, settings, [(BLACK_HOLE, 1)])
+    return {
+        "name": "virtualInbound",
+        "address": socket_address(proxy.ip, ports(VIRTUAL_INBOUND_PORT)),
+        "traffic_direction": "INBOUND",
+        "enable_reuse_port": False,
+        "filter_chains": [{"name": "virtualInbound-blackhole", "filters": [blocked]}],
+    }
 
 
 @dataclass(frozen=True, slots=True)

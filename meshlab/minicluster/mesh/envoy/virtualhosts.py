@@ -28,6 +28,7 @@ from meshlab.minicluster.mesh.envoy.tls import ALPN_TCP
 from meshlab.minicluster.mesh.envoy.vocabulary import (
     BLACK_HOLE,
     HTTP_PROXY,
+    HTTP_PROXY_PORT,
     LAB_PASSTHROUGH,
     PASSTHROUGH,
     TUNNEL,
@@ -148,7 +149,9 @@ def _last_host(scope: Scope, ports: Callable[[int], int]) -> Obj:
         routes = [{**refused, "match": match} for match in matches]
         return _virtual_host("block_all", ["*"], routes)
     lab = _lab_prefix(scope)
-    routes = [*_moved_ports(scope, ports)]
+    # A request for the proxy itself would go round in circles; upstream's virtualOutbound-blackhole.
+    own = [{"name": ":authority", "string_match": {"suffix": f":{ports(HTTP_PROXY_PORT)}"}}]
+    routes = [_connect(BLACK_HOLE, own), _forward(BLACK_HOLE, own), *_moved_ports(scope, ports)]
     if lab:
         inside = [{"name": ":authority", "string_match": {"prefix": lab}}]
         routes += [_connect(LAB_PASSTHROUGH, inside), _forward(LAB_PASSTHROUGH, inside)]

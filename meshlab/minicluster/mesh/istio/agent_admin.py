@@ -1,4 +1,4 @@
-"""Requests to Envoy's admin interface, a unix socket in the pod's runtime directory."""
+"""Requests to Envoy's admin interface: port 15000 of the pod's loopback, and so a unix socket (`pod.local_socket`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from meshlab.minicluster.pod import PodContext
 
-SOCKET_NAME = "admin.sock"
+ADMIN_PORT = 15000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class AdminAnswer:
 
 def admin_socket(pod: PodContext) -> Path:
     """Where the pod's Envoy listens for its agent."""
-    return Path(pod.runtime_dir, SOCKET_NAME)
+    return pod.local_socket(ADMIN_PORT)
 
 
 def admin_request(path: Path, method: str, target: str, *, timeout_s: float = 10) -> AdminAnswer:

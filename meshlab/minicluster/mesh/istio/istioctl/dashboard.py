@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 
 from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError, LackingError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser
+from meshlab.minicluster.mesh.istio.istioctl.pods import find_pod
 from meshlab.minicluster.mesh.istio.istioctl.session import Session, connect, kubeconfig
 
 
@@ -41,9 +43,10 @@ DASHBOARDS = {
 }
 SERVED = ("kiali",)
 """Add-ons whose manifest and image the lab has."""
+PROXIES = ("envoy", "proxy")
+"""Names of the dashboard of one pod's proxy."""
+PROXY_PORT = 15000
 LACKING = {
-    "envoy": "the lab's Envoys have no admin port; use  istioctl proxy-config all POD.NAMESPACE",
-    "proxy": "the lab's Envoys have no admin port; use  istioctl proxy-config all POD.NAMESPACE",
     "controlz": "use  kubectl -n istio-system logs deploy/istiod",
 }
 
@@ -52,6 +55,7 @@ async def run(argv: Sequence[str]) -> int:
     """Run the command."""
     parser = CommandParser("dashboard", "Access to Istio web UIs: " + ", ".join(DASHBOARDS))
     parser.add_argument("name", nargs="?", default="")
+    parser.add_argument("pod", nargs="?", default="", help="for proxy: TYPE/NAME[.NAMESPACE]")
     parser.add_argument("-p", "--port", type=int, default=0, help="local port")
     parser.add_argument("--address", default="localhost")
     parser.add_boolean("--browser", default=True, help="false only prints the URL")
@@ -59,14 +63,33 @@ async def run(argv: Sequence[str]) -> int:
     arguments = parser.parse(argv)
     if arguments.name in LACKING:
         raise LackingError(f"the lab has no dashboard {arguments.name}", hint=f"Instead: {LACKING[arguments.name]}.")
+    if arguments.name in PROXIES:
+        return await _proxy(arguments)
     dashboard = DASHBOARDS.get(arguments.name)
     if dashboard is None:
-        raise CommandError(
-            f'unknown dashboard "{arguments.name}"', hint=f"there are {', '.join(DASHBOARDS)}", exit_code=EXIT_USAGE
-        )
+        names = ", ".join((*DASHBOARDS, *PROXIES))
+        raise CommandError(f'unknown dashboard "{arguments.name}"', hint=f"there are {names}", exit_code=EXIT_USAGE)
     async with connect(arguments) as session:
         namespace = arguments.namespace or session.istio_namespace
         pod = await _running_pod(session, namespace, arguments.selector or dashboard.label, arguments.name)
+    return _show(namespace, pod, dashboard, arguments)
+
+
+async def _proxy(arguments: argparse.Namespace) -> int:
+    """The administration pages of one pod's Envoy."""
+    if not arguments.pod and not arguments.selector:
+        raise CommandError("specify a pod or --selector", exit_code=EXIT_USAGE)
+    async with connect(arguments) as session:
+        if arguments.pod:
+            metadata = (await find_pod(session, arguments.pod))["metadata"]
+            namespace, pod = metadata["namespace"], metadata["name"]
+        else:
+            namespace = session.default_namespace
+            pod = await _running_pod(session, namespace, arguments.selector, arguments.name)
+    return _show(namespace, pod, Dashboard("", PROXY_PORT), arguments)
+
+
+def _show(namespace: str, pod: str, dashboard: Dashboard, arguments: argparse.Namespace) -> int:
     port = arguments.port or _free_port(arguments.address, dashboard.port)
     return _forward(
         ["-n", namespace, "port-forward", f"pod/{pod}", f"{port}:{dashboard.port}"],

@@ -37,7 +37,7 @@ from meshlab.minicluster.mesh.istio.manifests.webhooks import injector_webhooks
         (["install", "--manifests", "/charts"], 1, "built in"),
         (["kube-inject"], 64, "filename not specified"),
         (["x", "nothing"], 64, 'for "istioctl experimental"'),
-        (["dashboard", "envoy"], 1, "proxy-config"),
+        (["dashboard", "proxy"], 64, "specify a pod"),
         (["dashboard", "nothing"], 64, "unknown dashboard"),
         (["validate"], 64, "at least one file"),
         (["analyze", "-o", "xml"], 64, "xml not a valid option for format"),
