@@ -45,6 +45,7 @@ class HttpServer:
         grace_s: how long requests in flight may take once it was told to stop.
         headers: what replaces aiohttp's ``Server`` header; an empty value leaves the header out.
         tls: TLS for all ports.
+        tls_ports: TLS for some of them, by nominal port.
         stop_signals: signals that stop it gracefully.
         on_listening: called when all ports are bound.
         on_stop: called with the signal that stops it, before requests in flight are waited for.
@@ -55,6 +56,7 @@ class HttpServer:
     grace_s: float = 5.0
     headers: Mapping[str, str] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
+    tls_ports: Mapping[int, ssl.SSLContext] = field(default_factory=dict)
     stop_signals: tuple[signal.Signals, ...] = (signal.SIGTERM, signal.SIGINT)
     on_listening: Callable[[], None] = lambda: None
     on_stop: Callable[[signal.Signals], None] = lambda _: None
@@ -106,7 +108,7 @@ class HttpServer:
                 pod.bind_ip,
                 pod.ports.real(port),
                 backlog=1024,
-                ssl=self.tls,
+                ssl=self.tls_ports.get(port, self.tls),
             )
         except OSError as error:
             raise BindError(port, os.strerror(error.errno) if error.errno else str(error)) from error

@@ -72,6 +72,12 @@ DIRECTIVES: dict[str, frozenset[str]] = {
         ANYWHERE,
     ),
     "autoindex": ANYWHERE,
+    **dict.fromkeys(("ssl_certificate", "ssl_certificate_key"), frozenset({"http", "server"})),
+    **dict.fromkeys(("ssl_client_certificate", "ssl_verify_client"), frozenset({"http", "server"})),
+    **dict.fromkeys(
+        ("ssl_protocols", "ssl_ciphers", "ssl_prefer_server_ciphers", "ssl_session_cache", "ssl_session_timeout"),
+        frozenset({"http", "server"}),
+    ),
 }
 """Every directive that this nginx reads, and the contexts it may stand in."""
 
@@ -96,6 +102,8 @@ class Settings:
     default_type: str = "text/plain"
     error_pages: dict[int, str] = field(default_factory=dict)
     access_log: bool = True
+    tls: tuple[tuple[str, str], ...] = ()
+    """The directives of TLS, without their ``ssl_``, and their values."""
 
     def child(self) -> Settings:
         """What a block inside starts with: everything but the answers of this one."""
@@ -106,6 +114,7 @@ class Settings:
             default_type=self.default_type,
             error_pages=dict(self.error_pages),
             access_log=self.access_log,
+            tls=self.tls,
         )
 
 
@@ -128,6 +137,7 @@ class Server:
     settings: Settings
     locations: list[Location]
     default_for: set[int] = field(default_factory=set)
+    tls_ports: set[int] = field(default_factory=set)
 
     def locate(self, path: str) -> Location | None:
         """The location for a path: exact, longest ``^~`` prefix, first regular expression, longest prefix."""
@@ -240,6 +250,9 @@ class _Loader:
                 case _:
                     _apply(directive, server.settings)
         server.ports = server.ports or [80]
+        for missing in ("certificate", "certificate_key"):
+            if server.tls_ports and not dict(server.settings.tls).get(missing):
+                raise ConfigError(f'no "ssl_{missing}" is defined for the "listen ... ssl" directive in {block.place}')
         for location in locations:
             self._location(location, server, server.settings)
         self._servers.append(server)
@@ -279,15 +292,15 @@ def _listen(directive: Directive, server: Server) -> None:
     port = int(port_text)
     if not 0 < port < 65536:
         raise ConfigError(f'invalid port in "{address}" of the "listen" directive in {directive.place}')
-    known = {"default_server", "http2", "reuseport", "deferred", "default"}
+    known = {"default_server", "http2", "reuseport", "deferred", "default", "ssl"}
     for option in options:
         if option not in known and not option.startswith(("backlog=", "so_keepalive=", "ipv6only=")):
-            if option == "ssl":
-                raise ConfigError(f'the "ssl" parameter requires ngx_http_ssl_module in {directive.place}')
             raise ConfigError(f'invalid parameter "{option}" in {directive.place}')
     server.ports.append(port)
     if "default_server" in options:
         server.default_for.add(port)
+    if "ssl" in options:
+        server.tls_ports.add(port)
 
 
 def _count(directive: Directive, low: int, high: int) -> None:
@@ -328,6 +341,9 @@ def _apply(directive: Directive, settings: Settings) -> None:
         case "access_log":
             _count(directive, 1, 9)
             settings.access_log = args[0] != "off"
+        case "ssl_certificate" | "ssl_certificate_key" | "ssl_client_certificate" | "ssl_verify_client":
+            _count(directive, 1, 1)
+            settings.tls += ((directive.name.removeprefix("ssl_"), args[0]),)
         case "autoindex":
             if args != ("off",):
                 raise ConfigError(f'invalid value "{" ".join(args)}" in "autoindex" directive in {directive.place}')

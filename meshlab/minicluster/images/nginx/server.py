@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Mapping
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -16,6 +17,7 @@ from meshlab.minicluster.images.http_server import BindError, HttpServer, catch_
 from meshlab.minicluster.images.nginx import config
 from meshlab.minicluster.images.nginx.config import Location, Server, Settings
 from meshlab.minicluster.images.nginx.syntax import ConfigError
+from meshlab.minicluster.images.nginx.tls import asks_client, tls_contexts
 from meshlab.minicluster.images.output import print_line
 from meshlab.minicluster.pod import PodContext
 
@@ -90,6 +92,7 @@ def main(argv: list[str], pod: PodContext) -> int:
     try:
         extra = extra if not extra or extra.rstrip().endswith((";", "}")) else f"{extra};"
         servers = _load(pod, main_file, extra)
+        contexts = tls_contexts(servers, pod.host_path)
     except ConfigError as error:
         print_line(f"{_stamp()} [emerg] {os.getpid()}#{os.getpid()}: {error}\nnginx: [emerg] {error}", error=True)
         if test:
@@ -99,14 +102,14 @@ def main(argv: list[str], pod: PodContext) -> int:
         print_line(f"nginx: the configuration file {main_file} syntax is ok", error=True)
         print_line(f"nginx: configuration file {main_file} test is successful", error=True)
         return 0
-    return _run(servers, pod)
+    return _run(servers, contexts, pod)
 
 
 def _load(pod: PodContext, main_file: str, extra: str) -> list[Server]:
     return config.load(config.file_reader(pod.host_path), config.file_expander(pod.host_path), main_file, extra)
 
 
-def _run(servers: list[Server], pod: PodContext) -> int:
+def _run(servers: list[Server], contexts: Mapping[int, ssl.SSLContext], pod: PodContext) -> int:
     site = Site(servers, pod.ports.nominal, pod.host_path)
     ports = sorted({port for server in servers for port in server.ports})
     pid = os.getpid()
@@ -122,6 +125,7 @@ def _run(servers: list[Server], pod: PodContext) -> int:
         catch_all(site.answer),
         ports,
         grace_s=60,
+        tls_ports=contexts,
         headers={"Server": f"nginx/{VERSION}"},
         stop_signals=(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT),
         on_listening=lambda: print_line(
@@ -160,7 +164,10 @@ class Site:
         path = unquote(request.raw_path.partition("?")[0])
         location = server.locate(path)
         settings = location.settings if location else server.settings
-        response = self._resolve(request, server, path, location)
+        if request.secure and asks_client(server) and not request.get_extra_info("peercert"):
+            response = self._page(400, title="400 No required SSL certificate was sent")
+        else:
+            response = self._resolve(request, server, path, location)
         for name, value, always in settings.headers:
             if always or response.status in {200, 201, 204, 206, 301, 302, 303, 304, 307, 308}:
                 response.headers[name] = self._variables(value, request)
@@ -222,7 +229,7 @@ class Site:
             return self._error(request, server, settings, 404, depth)
         if Path(file).is_dir():
             query = request.raw_path.partition("?")[2]
-            target = f"http://{request.host}{path}/" + (f"?{query}" if query else "")
+            target = f"{request.scheme}://{request.host}{path}/" + (f"?{query}" if query else "")
             return self._page(301, {"Location": target})
         return self._static(request, settings, location, path)
 
@@ -283,7 +290,7 @@ class Site:
         status, text = answer
         text = self._variables(text, request)
         if status in {301, 302, 303, 307, 308} and text:
-            target = text if "://" in text else f"http://{request.host}{text}"
+            target = text if "://" in text else f"{request.scheme}://{request.host}{text}"
             return self._page(status, {"Location": target})
         if text or status < 300:
             return web.Response(status=status, body=text.encode(), headers={"Content-Type": settings.default_type})
@@ -302,8 +309,8 @@ class Site:
                 return response
         return self._page(status)
 
-    def _page(self, status: int, headers: dict[str, str] | None = None) -> web.Response:
-        title = f"{status} {_PHRASES.get(status, '')}".strip()
+    def _page(self, status: int, headers: dict[str, str] | None = None, *, title: str = "") -> web.Response:
+        title = title or f"{status} {_PHRASES.get(status, '')}".strip()
         text = (
             f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
             f"<hr><center>nginx/{VERSION}</center>\r\n</body>\r\n</html>\r\n"
@@ -328,7 +335,7 @@ class Site:
             "hostname": os.environ.get("HOSTNAME", ""),
             "is_args": "?" if query else "",
             "server_port": "80",
-            "scheme": "http",
+            "scheme": request.scheme,
             "host": request.host.partition(":")[0],
             "args": query,
             "uri": path if path is not None else unquote(raw_path),

@@ -49,6 +49,15 @@ def test_syntax_errors(text: str, words: str) -> None:
     assert words in str(error.value)
 
 
+def test_tls() -> None:
+    text = "server {{ listen 443 ssl; listen 80; ssl_certificate /c; {} }}"
+    (server,) = configured(a=text.format("ssl_certificate_key /k; ssl_verify_client on;"))
+    assert (server.ports, server.tls_ports) == ([443, 80], {443})
+    assert dict(server.settings.tls) == {"certificate": "/c", "certificate_key": "/k", "verify_client": "on"}
+    with pytest.raises(ConfigError, match='no "ssl_certificate_key" is defined'):
+        configured(a=text.format(""))
+
+
 def test_the_images_own_configuration() -> None:
     (server,) = configured(default=DEFAULT_SERVER)
     assert (server.ports, server.names) == ([80], ["localhost"])
