@@ -350,7 +350,8 @@ class RoleBindingStrategy(Strategy):
             if not subject.get("name"):
                 yield required(f"{path}.name")
             if subject.get("kind") == "ServiceAccount":
-                if not subject.get("namespace"):
+                # In a RoleBinding it is the binding's own.
+                if not subject.get("namespace") and not self.resource.namespaced:
                     yield required(f"{path}.namespace")
             elif subject.get("kind") not in ("User", "Group"):
                 yield not_supported(f"{path}.kind", subject.get("kind"), ("Group", "ServiceAccount", "User"))

@@ -163,9 +163,21 @@ def forward_proxy_host(authority: str) -> Obj:
 
 def offered_protocols(alpn: Sequence[str]) -> Obj:
     """Per-route settings of the filter-state filter: offer these protocols upstream instead of the cluster's."""
-    value = {
+    return any_of(HTTP + "set_filter_state.v3.Config", on_request_headers=[_offer(alpn)])
+
+
+def offering(alpn: Sequence[str]) -> Obj:
+    """A network filter that does the same for a connection."""
+    return extension(
+        "envoy.filters.network.set_filter_state",
+        NETWORK + "set_filter_state.v3.Config",
+        on_new_connection=[_offer(alpn)],
+    )
+
+
+def _offer(alpn: Sequence[str]) -> Obj:
+    return {
         "object_key": "envoy.network.application_protocols",
         "format_string": {"text_format_source": {"inline_string": ",".join(alpn)}},
         "shared_with_upstream": "ONCE",
     }
-    return any_of(HTTP + "set_filter_state.v3.Config", on_request_headers=[value])

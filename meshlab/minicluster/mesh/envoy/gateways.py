@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.autopassthrough import auto_passthrough_chains
-from meshlab.minicluster.mesh.envoy.filters import SERVER_NAME, TLS_INSPECTOR, connection_manager, tcp_proxy
+from meshlab.minicluster.mesh.envoy.filters import SERVER_NAME, TLS_INSPECTOR, connection_manager, offering, tcp_proxy
 from meshlab.minicluster.mesh.envoy.routes import Listening, l4_clusters, table_routes
 from meshlab.minicluster.mesh.envoy.telemetry import GATEWAY_CONNECTIONS, GATEWAY_REQUESTS, TELL_PEER
-from meshlab.minicluster.mesh.envoy.tls import gateway_socket
+from meshlab.minicluster.mesh.envoy.tls import ALPN_TCP, gateway_socket
 from meshlab.minicluster.mesh.envoy.vocabulary import socket_address
 from meshlab.minicluster.mesh.hostnames import host_matches, intersect
 from meshlab.minicluster.mesh.model import Mesh, Protocol, ProxyNode, Service, Settings, Workload, matches, visible
@@ -158,7 +158,7 @@ def _chains(group: Sequence[BoundServer], scope: Scope) -> Iterable[Obj]:
             return
         clusters = _tcp_clusters(first, scope)
         if clusters:
-            yield {"filters": [tcp_proxy(f"tcp.{first.port}", settings, clusters, GATEWAY_CONNECTIONS)]}
+            yield {"filters": _forwarding(f"tcp.{first.port}", scope, clusters)}
         return
     taken: set[str] = set()
     for bound in group:
@@ -178,7 +178,7 @@ def _chains(group: Sequence[BoundServer], scope: Scope) -> Iterable[Obj]:
             clusters = _tcp_clusters(bound, scope)
             if not clusters:
                 continue
-            filters = [tcp_proxy(bound.route_name, settings, clusters, GATEWAY_CONNECTIONS)]
+            filters = _forwarding(bound.route_name, scope, clusters)
         taken.update(names)
         yield {
             "filter_chain_match": _server_names(names),
@@ -202,8 +202,19 @@ def _passed_chains(bound: BoundServer, scope: Scope, taken: set[str]) -> Iterabl
                 taken.update(names)
                 yield {
                     "filter_chain_match": _server_names(list(dict.fromkeys(names))),
-                    "filters": [tcp_proxy(clusters[0][0], scope.mesh.settings, clusters, GATEWAY_CONNECTIONS)],
+                    "filters": _forwarding(clusters[0][0], scope, clusters),
                 }
+
+
+def _forwarding(stat_prefix: str, scope: Scope, clusters: Sequence[tuple[str, int]]) -> list[Obj]:
+    """Filters that send a connection's bytes on.
+
+    To the mesh they go as TCP, whatever the service's port may carry: a sidecar that is offered HTTP looks into it.
+    """
+    proxy = tcp_proxy(stat_prefix, scope.mesh.settings, clusters, GATEWAY_CONNECTIONS)
+    hosts = [name.rpartition("|")[2] for name, _ in clusters]
+    outside = any((service := scope.services.get(host)) is None or service.mesh_external for host in hosts)
+    return [proxy] if outside else [offering(ALPN_TCP), proxy]
 
 
 def _tcp_clusters(bound: BoundServer, scope: Scope) -> list[tuple[str, int]] | None:

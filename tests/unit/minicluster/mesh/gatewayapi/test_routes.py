@@ -269,7 +269,7 @@ def test_connections(world: World) -> None:
     )
     listeners = world.build("edge", "router")[LISTENER]
     (plain,) = listeners["0.0.0.0_9000"]["filter_chains"]
-    assert plain["filters"][0]["typed_config"]["cluster"] == "outbound|80||web.default.svc.cluster.local"
+    assert plain["filters"][-1]["typed_config"]["cluster"] == "outbound|80||web.default.svc.cluster.local"
     (passed,) = listeners["0.0.0.0_443"]["filter_chains"]
     assert passed["filter_chain_match"] == {"server_names": ["a.com"]}
-    assert passed["filters"][0]["typed_config"]["cluster"] == "outbound|80||api.default.svc.cluster.local"
+    assert passed["filters"][-1]["typed_config"]["cluster"] == "outbound|80||api.default.svc.cluster.local"
