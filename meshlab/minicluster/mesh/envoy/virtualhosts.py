@@ -52,8 +52,9 @@ def http_proxy_routes(scope: Scope, ports: Callable[[int], int]) -> Obj:
                 continue
             _append(hosts, taken, _service_host(scope, service, port))
     for pattern, table in sorted(scope.mesh_tables.items()):
-        # A host that no service has is routed on port 80 only.
-        if pattern not in scope.services and table.http and pattern != "*":
+        # A host is routed on port 80 even if no service has it there, as upstream; on other ports it needs one.
+        service = scope.services.get(pattern)
+        if (service is None or service.port(DEFAULT_PORT) is None) and table.http and pattern != "*":
             listening = Listening(scope, MESH, DEFAULT_PORT)
             routes = table_routes(table, listening)
             if routes:
