@@ -131,7 +131,9 @@ class Distributor:
         if due is not None:
             timeout = max((due - dt.datetime.now(dt.UTC)).total_seconds(), MINIMUM_ROTATION_S)
         try:
-            await asyncio.wait_for(self._wake.wait(), timeout)
+            # Not wait_for: Python 3.11's swallows a cancellation that comes together with what it waits for.
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
         except TimeoutError:
             logger.info("workload certificates are due, rotating")
             self.changed()

@@ -113,7 +113,8 @@ class ClusterWatch:
         gateways = {GATEWAYS: list(self._informers[GATEWAYS].objects.values())} if GATEWAYS in self._informers else {}
         for namespace in sorted(referenced_namespaces(gateways)):
             try:
-                await asyncio.wait_for(self.secrets(namespace).synced.wait(), SECRETS_WAIT_S)
+                async with asyncio.timeout(SECRETS_WAIT_S):
+                    await self.secrets(namespace).synced.wait()
             except TimeoutError:
                 logger.warning("the Secrets of namespace %s cannot be listed yet", namespace)
 
