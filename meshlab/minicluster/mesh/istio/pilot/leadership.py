@@ -30,13 +30,26 @@ class Leadership:
         namespace: where the Lease is.
         name: its name.
         identity: this process: the pod's name.
+        renew_s: how often the Lease is renewed while it is held.
+        retry_s: how often it is asked for while it is not.
     """
 
-    def __init__(self, api: KubeApi, namespace: str, name: str, identity: str) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        namespace: str,
+        name: str,
+        identity: str,
+        *,
+        renew_s: float = RENEW_S,
+        retry_s: float = RETRY_S,
+    ) -> None:
         self._api = api
         self._namespace = namespace
         self._name = name
         self._identity = identity
+        self._renew_s = renew_s
+        self._retry_s = retry_s
         self._renewed = 0.0
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -44,14 +57,14 @@ class Leadership:
         loop = asyncio.get_running_loop()
         while True:
             if not await self._hold():
-                await asyncio.sleep(RETRY_S)
+                await asyncio.sleep(self._retry_s)
                 continue
             self._renewed = loop.time()
             logger.info("leader of %s", self._name)
             working = asyncio.ensure_future(work())
             try:
                 while not working.done() and loop.time() - self._renewed < LEASE_S:
-                    await asyncio.wait({working}, timeout=RENEW_S)
+                    await asyncio.wait({working}, timeout=self._renew_s)
                     if await self._hold():
                         self._renewed = loop.time()
                 if working.done():
