@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,8 +63,7 @@ def test_the_administration_through_pilot_agent_curl_and_port_forward(pod: Lab) 
 
 def test_the_administration_is_nobody_elses(pod: Lab) -> None:
     ip = pod.kubectl("get", "pods", "-l", "app=curl", "-o", "jsonpath={.items[0].status.podIP}")
-    for address in (ip, "127.0.0.1"):
-        assert curl(pod, f"http://{address}:15000/config_dump")[0] == 7, "refused"
+    assert curl(pod, f"http://{ip}:15000/config_dump")[0] == 7, "refused"
     # What is not administration answers, as on a pod's network.
     for port, path, wanted in (
         (15020, "/healthz/ready", "200"),
@@ -77,20 +77,23 @@ def test_the_administration_is_nobody_elses(pod: Lab) -> None:
 
 
 def test_istioctl_forwards_a_port_to_the_proxy(pod: Lab) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     process = pod.popen(
         "istioctl",
         "dashboard",
         "proxy",
         "deploy/curl.default",
         "--port",
-        "0",
+        port,
         "--browser=false",
         stdout=subprocess.PIPE,
     )
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        assert url == "http://localhost:15000"
+        assert url == f"http://localhost:{port}"
         eventually(lambda: curl(pod, f"{url}/ready") == (0, "LIVE\n"))
     finally:
         process.terminate()

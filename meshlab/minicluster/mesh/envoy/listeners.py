@@ -95,7 +95,7 @@ def outbound_listeners(proxy: ProxyNode, settings: Settings, ports: Callable[[in
 
 def virtual_inbound(proxy: ProxyNode, settings: Settings, ports: Callable[[int], int]) -> Obj:
     """Port 15006. Nothing is redirected to it here; whoever connects to it is turned away, as upstream."""
-    blocked = tcp_proxy(BLACK_HOLE, settings, [(BLACK_HOLE, 1)])
+    blocked = tcp_proxy(BLACK_HOLE, settings, [(BLACK_HOLE, 1)], ())
     return {
         "name": "virtualInbound",
         "address": socket_address(proxy.ip, ports(VIRTUAL_INBOUND_PORT)),

@@ -53,8 +53,8 @@ def http_proxy_routes(scope: Scope, ports: Callable[[int], int]) -> Obj:
             _append(hosts, taken, _service_host(scope, service, port))
     for pattern, table in sorted(scope.mesh_tables.items()):
         # A host is routed on port 80 even if no service has it there, as upstream; on other ports it needs one.
-        service = scope.services.get(pattern)
-        if (service is None or service.port(DEFAULT_PORT) is None) and table.http and pattern != "*":
+        known = scope.services.get(pattern)
+        if (known is None or known.port(DEFAULT_PORT) is None) and table.http and pattern != "*":
             listening = Listening(scope, MESH, DEFAULT_PORT)
             routes = table_routes(table, listening)
             if routes:

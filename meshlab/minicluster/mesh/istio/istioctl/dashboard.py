@@ -86,7 +86,7 @@ async def _proxy(arguments: argparse.Namespace) -> int:
         else:
             namespace = session.default_namespace
             pod = await _running_pod(session, namespace, arguments.selector, arguments.name)
-    return _show(namespace, pod, Dashboard("", PROXY_PORT), arguments)
+    return _show(namespace, pod, Dashboard("Envoy", "", PROXY_PORT), arguments)
 
 
 def _show(namespace: str, pod: str, dashboard: Dashboard, arguments: argparse.Namespace) -> int:

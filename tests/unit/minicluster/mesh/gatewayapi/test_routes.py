@@ -74,7 +74,7 @@ def test_the_most_specific_match_goes_first_across_routes(world: World) -> None:
     def match(path: str, kind: str = "PathPrefix", **more: Any) -> Obj:
         return {"path": {"type": kind, "value": path}, **more}
 
-    header = {"headers": [{"name": "V", "value": "1"}]}
+    header: Obj = {"headers": [{"name": "V", "value": "1"}]}
     first = [match("/"), match("/a/b/"), match("/a", "Exact")]
     second = [match("/a.*", "RegularExpression"), match("/a"), match("/a", method="GET"), match("/a", **header)]
     http_route(world, "first", [{"matches": first, "backendRefs": [to("web")]}])

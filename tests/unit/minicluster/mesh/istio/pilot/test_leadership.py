@@ -23,7 +23,8 @@ def worker(name: str, log: list[str], started: asyncio.Event) -> Callable[[], Aw
 
 
 async def test_one_leads_and_the_next_follows_at_once() -> None:
-    api, log = FakeKubeApi(), []
+    api = FakeKubeApi()
+    log: list[str] = []
     first_started, second_started = asyncio.Event(), asyncio.Event()
     first = asyncio.create_task(leadership(api, "one").run(worker("one", log, first_started)))
     await asyncio.wait_for(first_started.wait(), 5)
@@ -43,7 +44,8 @@ async def test_one_leads_and_the_next_follows_at_once() -> None:
 
 
 async def test_a_lease_that_ran_out_is_taken() -> None:
-    api, log, started = FakeKubeApi(), [], asyncio.Event()
+    api, started = FakeKubeApi(), asyncio.Event()
+    log: list[str] = []
     spec = {"holderIdentity": "dead", "leaseDurationSeconds": 15, "renewTime": "2020-01-01T00:00:00.000000Z"}
     await api.create(LEASES, {"kind": "Lease", "metadata": {"name": "l", "namespace": "ns"}, "spec": spec}, "ns")
     task = asyncio.create_task(leadership(api, "one").run(worker("one", log, started)))
