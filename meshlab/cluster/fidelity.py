@@ -115,8 +115,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "net.lowport",
         "differs",
-        "Ports below 1024 are nominal where the host lets only root bind them: inside the lab as written, on the "
-        "host elsewhere; use the NodePort that status prints.",
+        "Ports below 1024 are nominal where the host lets only root bind them: as written inside the lab and for "
+        "the curl of the lab's shell, elsewhere for other programs of the host; use the NodePort that status prints.",
     ),
     Capability(
         "net.loadbalancer",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ from meshlab.labs import LabPaths
 
 ISTIOCTL_MODULE = "meshlab.minicluster.mesh.istio.istioctl"
 """The lab's istioctl, run as a program; it refuses clusters that are not an embedded lab."""
+
+CURL_MODULE = "meshlab.minicluster.hostcurl"
+"""The host's curl, told where a lab's ports below 1024 are; run as a program."""
 
 
 Variables = dict[str, str]
@@ -92,18 +96,39 @@ def samples_dir() -> Path:
 
 
 def write_bin_dir(directory: Path) -> Path:
-    """Fill a directory with ``kubectl`` and ``istioctl`` for a learner's shell, and return it."""
+    """Fill a directory with the programs of a learner's shell, and return it.
+
+    They are ``kubectl``, ``istioctl``, and ``curl`` where the host has one.
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     link = directory / "kubectl"
     target = kubectl()
     if not link.is_symlink() or link.readlink() != target:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
-    script = directory / "istioctl"
-    text = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m {ISTIOCTL_MODULE} "$@"\n'
-    if not script.is_file() or script.read_text() != text:
-        temporary = directory / "istioctl.tmp"
+    run = f"exec {shlex.quote(sys.executable)} -P -m"
+    _write_script(directory / "istioctl", f'{run} {ISTIOCTL_MODULE} "$@"\n')
+    curl = _host_curl()
+    if curl:
+        curl = shlex.quote(curl)
+        lab_case = f'case "$*" in *127.*) {run} {CURL_MODULE} {curl} "$@" ;; esac\n'
+        _write_script(directory / "curl", f'{lab_case}exec {curl} "$@"\n')
+    return directory
+
+
+def _write_script(path: Path, body: str) -> None:
+    text = f"#!/bin/sh\n{body}"
+    if not path.is_file() or path.read_text() != text:
+        temporary = path.with_suffix(".tmp")
         temporary.write_text(text)
         temporary.chmod(0o755)
-        temporary.replace(script)
-    return directory
+        temporary.replace(path)
+
+
+def _host_curl() -> str | None:
+    """The host's curl; never the one of a lab's shell, which this process may run in."""
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        found = shutil.which("curl", path=folder)
+        if found and CURL_MODULE.encode() not in Path(found).read_bytes():
+            return found
+    return None

@@ -241,8 +241,7 @@ def test_the_gateway_answers_by_port_forward_and_at_its_published_address(httpbi
         forward.communicate()
     query = "jsonpath={.status.loadBalancer.ingress[0].ip}"
     address = httpbin.kubectl("get", "service", "istio-ingressgateway", "-n", "istio-system", "-o", query)
-    # 80 where an unprivileged user may bind it, else the port that stands behind it.
-    eventually(lambda: "200" in [status(httpbin, f"http://{address}:{port}/headers") for port in (80, 20080)])
+    eventually(lambda: status(httpbin, f"http://{address}:80/headers") == "200")
     httpbin.kubectl("delete", "gateways.networking.istio.io/httpbin-gateway", "virtualservice/httpbin")
 
 
@@ -256,10 +255,11 @@ def test_ingress_with_the_gateway_api(httpbin: Lab) -> None:
     service = "jsonpath={.status.loadBalancer.ingress[0].ip}"
     assert address == httpbin.kubectl("get", "service", "httpbin-gateway-istio", "-o", service)
     assert port == "80"
+    eventually(lambda: status(httpbin, f"http://{address}:{port}/status/200", *HOST) == "200")
+    assert status(httpbin, f"http://{address}/headers", *HOST) == "404"
+    assert status(httpbin, f"http://{address}/status/200") == "404"
     host, number = node_port(httpbin, "httpbin-gateway-istio", "http", "default")
-    eventually(lambda: status(httpbin, f"http://{host}:{number}/status/200", *HOST) == "200")
-    assert status(httpbin, f"http://{host}:{number}/headers", *HOST) == "404"
-    assert status(httpbin, f"http://{host}:{number}/status/200") == "404"
+    assert status(httpbin, f"http://{host}:{number}/status/200", *HOST) == "200"
     httpbin.kubectl("delete", "gtw/httpbin-gateway", "httproute/httpbin")
     eventually(lambda: "httpbin-gateway-istio" not in httpbin.kubectl("get", "deploy,svc,sa", "-o", "name"))
 

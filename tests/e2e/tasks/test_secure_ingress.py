@@ -275,6 +275,10 @@ def second(apps: Lab) -> Authority:
     return Authority(apps.home / "second")
 
 
+REFUSED = (35, 55, 56)
+"""curl's exit codes for a handshake that the server ends, whichever end notices first."""
+
+
 def put_secret(lab: Lab, kind: str, name: str, *arguments: str, namespace: str = "istio-system") -> None:
     """``kubectl create secret`` as the pages have it, again if it is there."""
     made = lab.kubectl("create", "-n", namespace, "secret", kind, name, *arguments, "--dry-run=client", "-o", "yaml")
@@ -320,7 +324,7 @@ def test_several_hosts(apps: Lab, first: Authority) -> None:
     apps.kubectl("apply", "-f", "-", stdin=MULTI_HOST + "---" + HTTPBIN_ROUTES + "---" + HELLOWORLD_ROUTES)
     eventually(lambda: request(apps, first, "/status/418")[1].endswith("|418"))
     # Its secret is missing: its own connections fail, the other host's do not.
-    assert request(apps, first, "/hello", name="helloworld.example.com")[0] in (35, 56)
+    assert request(apps, first, "/hello", name="helloworld.example.com")[0] in REFUSED
     put_certificate(apps, "helloworld-credential", first, "helloworld.example.com")
     eventually(lambda: request(apps, first, "/hello", name="helloworld.example.com")[1].endswith("|200"))
     assert "Hello version: v" in request(apps, first, "/hello", name="helloworld.example.com")[1]
@@ -339,7 +343,7 @@ def test_mutual_tls(apps: Lab, first: Authority) -> None:
     apps.kubectl("apply", "-f", "-", stdin=HTTPBIN_GATEWAY.replace("SIMPLE", "MUTUAL") + "---" + HTTPBIN_ROUTES)
     client, client_key = first.issue("client.example.com")
     proved = ("--cert", str(client), "--key", str(client_key))
-    eventually(lambda: request(apps, first, "/status/418")[0] in (35, 56), what="curl without a certificate is refused")
+    eventually(lambda: request(apps, first, "/status/418")[0] in REFUSED, what="curl without a certificate is refused")
     eventually(lambda: request(apps, first, "/status/418", *proved) == (0, "I'm a teapot!|418"))
     # The authority in a secret of its own.
     put_secret(apps, "tls", "split", f"--key={key}", f"--cert={certificate}")
@@ -350,7 +354,7 @@ def test_mutual_tls(apps: Lab, first: Authority) -> None:
     assert request(apps, first, "/status/418", *proved)[0] == 0
     stranger = Authority(apps.home / "stranger").issue("stranger")
     foreign = ("--cert", str(stranger[0]), "--key", str(stranger[1]))
-    assert request(apps, first, "/status/418", *foreign)[0] in (35, 56), "but must be of the authority"
+    assert request(apps, first, "/status/418", *foreign)[0] in REFUSED, "but must be of the authority"
     apps.kubectl("delete", "gateways.networking.istio.io/mygateway", "virtualservice/httpbin")
 
 
@@ -366,9 +370,11 @@ def test_the_gateway_api(apps: Lab, first: Authority) -> None:
     put_certificate(apps, "httpbin-credential", first, "httpbin.example.com")
     eventually(lambda: resolved() == "ResolvedRefs")
     apps.kubectl("wait", "--for=condition=programmed", "gtw", "mygateway", "-n", "istio-system", "--timeout=60s")
-    host, port = node_port(apps, "mygateway-istio", "https")
-    url = f"https://httpbin.example.com:{port}/status/418"
-    resolve = ("--resolve", f"httpbin.example.com:{port}:{host}", "--cacert", str(first.root))
+    address = apps.kubectl(
+        "get", "gtw", "mygateway", "-n", "istio-system", "-o", "jsonpath={.status.addresses[*].value}"
+    )
+    url = "https://httpbin.example.com:443/status/418"
+    resolve = ("--resolve", f"httpbin.example.com:443:{address}", "--cacert", str(first.root))
     eventually(lambda: curl(apps, *resolve, url) == (0, "I'm a teapot!"))
     apps.kubectl("delete", "-n", "istio-system", "gtw/mygateway")
     apps.kubectl("delete", "httproute/httpbin")
@@ -386,4 +392,4 @@ def test_tls_that_is_passed_on(apps: Lab, first: Authority) -> None:
     apps.kubectl("apply", "-f", "-", stdin=PASSTHROUGH)
     eventually(lambda: request(apps, first, "/", name="nginx.example.com")[1].endswith("|200"))
     assert "<title>Welcome to nginx!</title>" in request(apps, first, "/", name="nginx.example.com")[1]
-    assert request(apps, first, "/", name="other.example.com")[0] in (35, 56), "no route for that server name"
+    assert request(apps, first, "/", name="other.example.com")[0] in REFUSED, "no route for that server name"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -140,7 +141,8 @@ def test_a_mesh_is_told_by_its_control_plane() -> None:
     assert (mesh.ready, mesh.gateways) == (True, ("istio-ingressgateway",))
 
 
-def test_the_tools_directory_is_made_once_and_mended(tmp_path: Path) -> None:
+def test_the_tools_directory_is_made_once_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     directory = tools.write_bin_dir(tmp_path / "bin")
     assert (directory / "kubectl").readlink() == tools.kubectl()
     assert os.access(directory / "istioctl", os.X_OK)
@@ -151,6 +153,23 @@ def test_the_tools_directory_is_made_once_and_mended(tmp_path: Path) -> None:
     assert (directory / "kubectl").readlink() == tools.kubectl()
     assert (directory / "istioctl").stat().st_mtime_ns == before
     assert sorted(path.name for path in directory.iterdir()) == ["istioctl", "kubectl"]
+
+
+def test_the_shells_curl_is_the_hosts_even_inside_another_labs_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = tmp_path / "usr"
+    host.mkdir()
+    (host / "curl").write_text('#!/bin/sh\necho "host curl $*"\n')
+    (host / "curl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{host}{os.pathsep}{os.environ['PATH']}")
+    other = tools.write_bin_dir(tmp_path / "other")
+    monkeypatch.setenv("PATH", f"{other}{os.pathsep}{os.environ['PATH']}")
+    directory = tools.write_bin_dir(tmp_path / "mine")
+    assert str(other) not in (directory / "curl").read_text()
+    for url in ("http://example.com/", "http://127.250.96.1/"):
+        done = subprocess.run([directory / "curl", url], capture_output=True, text=True, check=True)
+        assert done.stdout == f"host curl {url}\n"
 
 
 def test_fidelity_names_each_capability_once() -> None:
