@@ -11,8 +11,15 @@ from meshlab.tui.widgets.pane_bar import PaneBar
 from tests.functional.tui.conftest import Drive, Driven
 from tests.support.snapshots import matches
 
-SIZES = [(80, 24), (120, 40), (200, 50)]
-at_three_sizes = pytest.mark.parametrize(("width", "height"), SIZES, ids=str)
+at_three_sizes = pytest.mark.parametrize(
+    ("width", "height"),
+    [
+        pytest.param(120, 40, id="120x40"),
+        pytest.param(80, 24, id="80x24", marks=pytest.mark.full),
+        pytest.param(200, 50, id="200x50", marks=pytest.mark.full),
+    ],
+)
+"""The middling size always, the others in the full run."""
 
 VERDICTS = {
     "calm": passed("fake.calm", "200 on 200 of 200"),
