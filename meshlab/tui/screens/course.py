@@ -19,6 +19,7 @@ from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
 from textual.widgets import Footer
+from textual.worker import WorkType
 
 from meshlab.cluster.tools import Variables
 from meshlab.course.catalogue import Course
@@ -396,7 +397,9 @@ class CourseScreen(Screen[None]):
             except Exception as error:
                 self.show_error(explain(error))
 
-        self.run_worker(guarded(), group=group, exclusive=True)
+        # Handed over uncalled: a screen that is closing never calls it.
+        work: WorkType[None] = guarded
+        self.run_worker(work, group=group, exclusive=True)
 
 
 def _outcomes(status: LiveStatus) -> list[str]:
