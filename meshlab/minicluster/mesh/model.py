@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Literal
 
 from meshlab.minicluster.mesh.policy import AuthorizationRule, JwtPolicy, ServicePolicy
+from meshlab.minicluster.mesh.providers import ExternalAuthorizer
 from meshlab.minicluster.mesh.routing import Gateway, RouteTable
 
 Labels = Mapping[str, str]
@@ -233,6 +234,9 @@ class Settings:
     """A format of the user's own; empty: the mesh's default."""
     access_log_json: bool = False
     connect_timeout_s: float = 10.0
+    trust_domain_aliases: tuple[str, ...] = ()
+    """Further trust domains whose identities count as the mesh's own."""
+    authorizers: tuple[ExternalAuthorizer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

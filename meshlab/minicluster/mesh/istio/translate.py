@@ -14,13 +14,12 @@ from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.hostnames import is_address
 from meshlab.minicluster.mesh.istio.authorizationpolicy import translate_authorization_policy
 from meshlab.minicluster.mesh.istio.destinationrule import locality_policy, translate_destination_rules
+from meshlab.minicluster.mesh.istio.extensionproviders import external_authorizers
 from meshlab.minicluster.mesh.istio.gateway import translate_gateway
 from meshlab.minicluster.mesh.istio.hosts import resolve_host
-from meshlab.minicluster.mesh.istio.peerauthentication import (
-    translate_peer_authentication,
-    translate_request_authentication,
-)
-from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, seconds, text
+from meshlab.minicluster.mesh.istio.peerauthentication import translate_peer_authentication
+from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, seconds, text, texts
+from meshlab.minicluster.mesh.istio.requestauthentication import translate_request_authentication
 from meshlab.minicluster.mesh.istio.serviceentry import translate_service_entries
 from meshlab.minicluster.mesh.istio.services import translate_services
 from meshlab.minicluster.mesh.istio.sidecar import translate_sidecar
@@ -61,6 +60,8 @@ class IstioSnapshot:
     mesh_config: Obj = field(default_factory=dict)
     """Istio's MeshConfig: the parsed ``mesh`` key of ConfigMap ``istio``."""
     root_namespace: str = "istio-system"
+    key_sets: Mapping[str, str] = field(default_factory=dict)
+    """JSON Web Key Sets that were fetched, by where they come from (`JwtRule.key_source`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,11 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         gateways=each(f"gateways.{NETWORKING}", lambda obj, ref: translate_gateway(obj, ref, problems)),
         authorization=each(
             f"authorizationpolicies.{SECURITY}",
-            lambda obj, ref: translate_authorization_policy(obj, ref, root, settings.trust_domain, problems),
+            lambda obj, ref: translate_authorization_policy(obj, ref, root, problems),
         ),
         jwt_policies=each(
             f"requestauthentications.{SECURITY}",
-            lambda obj, ref: translate_request_authentication(obj, ref, root, problems),
+            lambda obj, ref: translate_request_authentication(obj, ref, root, snapshot.key_sets, problems),
         ),
         egress_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root)),
     )
@@ -154,6 +155,8 @@ def _settings(snapshot: IstioSnapshot) -> Settings:
         access_log_format=text(config.get("accessLogFormat")),
         access_log_json=config.get("accessLogEncoding") == "JSON",
         connect_timeout_s=timeout if timeout is not None and timeout > 0 else 10.0,
+        trust_domain_aliases=texts(config.get("trustDomainAliases")),
+        authorizers=external_authorizers(config),
     )
 
 
