@@ -245,7 +245,7 @@ class JwtRule:
     payload_header: str = ""
     space_delimited_claims: tuple[str, ...] = ()
     key_source: str = ""
-    """Where the keys are fetched: a URL, or the issuer that can tell one; empty if the policy has them itself."""
+    """The URL from which the keys are fetched; empty if the policy has them itself."""
 
 
 @dataclass(frozen=True, slots=True)

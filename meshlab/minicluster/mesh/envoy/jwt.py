@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.claims import JWT_FILTER, JWT_PAYLOAD
 from meshlab.minicluster.mesh.envoy.filters import HTTP
-from meshlab.minicluster.mesh.envoy.rbac import JWT_FILTER, JWT_PAYLOAD
 from meshlab.minicluster.mesh.envoy.vocabulary import extension
 from meshlab.minicluster.mesh.model import Mesh, matches
 from meshlab.minicluster.mesh.policy import JwtRule

@@ -7,13 +7,12 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.claims import JWT_FILTER, JWT_PAYLOAD
 from meshlab.minicluster.mesh.envoy.matching import header_matcher, string_matcher
 from meshlab.minicluster.mesh.envoy.vocabulary import extension
 from meshlab.minicluster.mesh.policy import Condition, Operation, Permission, Source
 from meshlab.minicluster.mesh.routing import StringMatch
 
-JWT_FILTER = "envoy.filters.http.jwt_authn"
-JWT_PAYLOAD = "payload"
 SCHEME = "spiffe://"
 METADATA_PREFIX = "experimental."
 

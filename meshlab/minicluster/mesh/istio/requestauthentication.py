@@ -11,6 +11,9 @@ from meshlab.minicluster.mesh.istio.targets import targets
 from meshlab.minicluster.mesh.model import ConfigRef
 from meshlab.minicluster.mesh.policy import JwtPolicy, JwtRule
 
+DISCOVERY = "/.well-known/openid-configuration"
+"""Where an issuer tells of its keys (OpenID Connect Discovery 1.0)."""
+
 
 def translate_request_authentication(
     obj: Obj, ref: ConfigRef, root: str, key_sets: Mapping[str, str], problems: Problems
@@ -35,7 +38,7 @@ def translate_request_authentication(
 def _rule(item: Mapping[str, Any], ref: ConfigRef, key_sets: Mapping[str, str], problems: Problems) -> JwtRule:
     jwks = text(item.get("jwks"))
     uri = text(item.get("jwksUri")) or text(item.get("jwks_uri"))
-    source = uri or text(item.get("issuer"))
+    source = uri or text(item.get("issuer")).rstrip("/") + DISCOVERY
     if not jwks and source not in key_sets:
         problems.add("requestauthentication.keys", ref, f"{ref}: no keys were fetched from {source} yet", "warning")
     return JwtRule(

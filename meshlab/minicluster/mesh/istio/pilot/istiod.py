@@ -22,6 +22,7 @@ from meshlab.minicluster.mesh import ca
 from meshlab.minicluster.mesh.istio.pilot.authentication import TokenAuthenticator
 from meshlab.minicluster.mesh.istio.pilot.caretaking import RootCertificates, WebhookConfigurations
 from meshlab.minicluster.mesh.istio.pilot.distribution import Distributor
+from meshlab.minicluster.mesh.istio.pilot.keysets import KeySets
 from meshlab.minicluster.mesh.istio.pilot.monitoring import Monitoring
 from meshlab.minicluster.mesh.istio.pilot.options import Options
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
@@ -86,8 +87,11 @@ class Istiod:
         service = f"istiod{options.suffix}"
 
         watch = ClusterWatch(self._api, options.namespace, f"istio{options.suffix}")
-        distributor = Distributor(watch, authority, self._ports.real)
+        key_sets = KeySets(pod)
+        self._exit.push_async_callback(key_sets.stop)
+        distributor = Distributor(watch, authority, self._ports.real, key_sets, options.certificate_ttl)
         watch.subscribe(distributor.changed)
+        key_sets.subscribe(distributor.changed)
         xds = XdsServer(TokenAuthenticator(self._api), distributor.connected, distributor.disconnected)
         monitoring = Monitoring(pod.name, options.cluster_id, xds, distributor, lambda: self.ready)
         for port in (options.http_port, options.monitoring_port):
