@@ -15,6 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Literal
 
+from meshlab.minicluster.mesh.patches import PatchSet
 from meshlab.minicluster.mesh.policy import AuthorizationRule, JwtPolicy, ServicePolicy
 from meshlab.minicluster.mesh.providers import ExternalAuthorizer
 from meshlab.minicluster.mesh.routing import Gateway, RouteTable
@@ -216,6 +217,10 @@ class ProxyNode:
     service_account: str
     labels: Labels
     trust_domain: str = "cluster.local"
+    version: str = ""
+    """The version of the mesh that it says to be of."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What else it says of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +274,7 @@ class Mesh:
     authorization: tuple[AuthorizationRule, ...] = ()
     jwt_policies: tuple[JwtPolicy, ...] = ()
     egress_scopes: tuple[EgressScope, ...] = ()
+    patch_sets: tuple[PatchSet, ...] = ()
 
     @cached_property
     def services_by_host(self) -> Mapping[str, Service]:

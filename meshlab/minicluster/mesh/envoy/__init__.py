@@ -18,6 +18,7 @@ from meshlab.minicluster.mesh.envoy.gateways import bound_servers, gateway_liste
 from meshlab.minicluster.mesh.envoy.jwt import jwt_filters
 from meshlab.minicluster.mesh.envoy.listeners import inbound_listener, inbound_routes, outbound_listeners
 from meshlab.minicluster.mesh.envoy.overlay import PolicyFilters, guarded
+from meshlab.minicluster.mesh.envoy.patching import patched
 from meshlab.minicluster.mesh.envoy.virtualhosts import http_proxy_routes
 from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from meshlab.minicluster.mesh.model import Labels, Locality, Mesh, ProxyNode
@@ -95,7 +96,7 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
         routes = shared.routes[key]
         found[ROUTE][routes["name"]] = routes
         _add_sidecar(found, mesh, proxy, policies, shared.port)
-    return found
+    return patched(found, scope, proxy, labels, shared.port)
 
 
 def _policies(mesh: Mesh, proxy: ProxyNode, labels: Labels, scope: Scope, ports: Callable[[int], int]) -> PolicyFilters:

@@ -14,6 +14,7 @@ from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.hostnames import is_address
 from meshlab.minicluster.mesh.istio.authorizationpolicy import translate_authorization_policy
 from meshlab.minicluster.mesh.istio.destinationrule import locality_policy, translate_destination_rules
+from meshlab.minicluster.mesh.istio.envoyfilter import translate_envoy_filter
 from meshlab.minicluster.mesh.istio.extensionproviders import external_authorizers
 from meshlab.minicluster.mesh.istio.gateway import translate_gateway
 from meshlab.minicluster.mesh.istio.hosts import resolve_host
@@ -48,6 +49,7 @@ WATCHED = (
     f"peerauthentications.{SECURITY}",
     f"requestauthentications.{SECURITY}",
     f"authorizationpolicies.{SECURITY}",
+    f"envoyfilters.{NETWORKING}",
 )
 """The keys of `IstioSnapshot.objects` that are read; a missing one means: none."""
 
@@ -125,6 +127,9 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         jwt_policies=each(
             f"requestauthentications.{SECURITY}",
             lambda obj, ref: translate_request_authentication(obj, ref, root, snapshot.key_sets, problems),
+        ),
+        patch_sets=each(
+            f"envoyfilters.{NETWORKING}", lambda obj, ref: translate_envoy_filter(obj, ref, root, problems)
         ),
         egress_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root)),
     )

@@ -190,6 +190,8 @@ class Distributor:
             service_account=identity.service_account,
             labels=pod["metadata"].get("labels") or {},
             trust_domain=self._trust_domain,
+            version=str(connection.metadata.get("ISTIO_VERSION") or ""),
+            metadata={key: value for key, value in connection.metadata.items() if isinstance(value, str)},
         )
 
     def _build(self, translation: Translation, node: ProxyNode) -> Mapping[str, Mapping[str, Obj]]:
