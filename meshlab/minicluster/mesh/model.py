@@ -15,9 +15,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Literal
 
+from meshlab.minicluster.mesh.observation import Observation
 from meshlab.minicluster.mesh.patches import PatchSet
 from meshlab.minicluster.mesh.policy import AuthorizationRule, JwtPolicy, ServicePolicy
-from meshlab.minicluster.mesh.providers import ExternalAuthorizer
+from meshlab.minicluster.mesh.providers import AccessLogSink, ExternalAuthorizer
 from meshlab.minicluster.mesh.routing import Gateway, RouteTable
 
 Labels = Mapping[str, str]
@@ -242,6 +243,9 @@ class Settings:
     trust_domain_aliases: tuple[str, ...] = ()
     """Further trust domains whose identities count as the mesh's own."""
     authorizers: tuple[ExternalAuthorizer, ...] = ()
+    sinks: tuple[AccessLogSink, ...] = ()
+    """Where access logs may go, if a telemetry rule or the default says so."""
+    default_sinks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +279,7 @@ class Mesh:
     jwt_policies: tuple[JwtPolicy, ...] = ()
     egress_scopes: tuple[EgressScope, ...] = ()
     patch_sets: tuple[PatchSet, ...] = ()
+    observations: tuple[Observation, ...] = ()
 
     @cached_property
     def services_by_host(self) -> Mapping[str, Service]:

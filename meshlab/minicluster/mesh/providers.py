@@ -1,4 +1,4 @@
-"""Services that the mesh's configuration names, for policies to refer to: external authorizers."""
+"""What the mesh's configuration names, for policies to refer to: external authorizers, and where access logs go."""
 
 from __future__ import annotations
 
@@ -37,3 +37,31 @@ class ExternalAuthorizer:
     """Headers of a positive answer that go to the program."""
     client_headers_on_allow: tuple[str, ...] = ()
     client_headers_on_deny: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogSink:
+    """Where access logs go, and how they look."""
+
+    name: str
+    kind: Literal["FILE", "OTEL", "HTTP_GRPC", "TCP_GRPC"]
+    path: str = ""
+    """FILE: such as ``/dev/stdout``."""
+    text: str = ""
+    """The format of a line; empty: the mesh's default."""
+    labels: str = ""
+    """A JSON object of formats instead of a line; ``{}``: the mesh's default."""
+    omit_empty_values: bool = False
+    host: str = ""
+    """The others: the host of the service that takes them, perhaps as ``namespace/host``."""
+    port: int = 0
+    log_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog:
+    """A sink as one proxy uses it."""
+
+    sink: AccessLogSink
+    condition: str = ""
+    """A CEL expression over the request; empty: always."""

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.accesslogs import relogged
 from meshlab.minicluster.mesh.envoy.authorization import Authorization
 from meshlab.minicluster.mesh.envoy.clusters import fixed_clusters, inbound_cluster, outbound_clusters
 from meshlab.minicluster.mesh.envoy.endpoints import load_assignments
+from meshlab.minicluster.mesh.envoy.filters import access_logs
 from meshlab.minicluster.mesh.envoy.gateways import bound_servers, gateway_listeners, gateway_routes
 from meshlab.minicluster.mesh.envoy.jwt import jwt_filters
 from meshlab.minicluster.mesh.envoy.listeners import inbound_listener, inbound_routes, outbound_listeners
@@ -22,6 +24,8 @@ from meshlab.minicluster.mesh.envoy.patching import patched
 from meshlab.minicluster.mesh.envoy.virtualhosts import http_proxy_routes
 from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from meshlab.minicluster.mesh.model import Labels, Locality, Mesh, ProxyNode
+from meshlab.minicluster.mesh.observation import Side, applying, disabled_metrics
+from meshlab.minicluster.mesh.observation import access_logs as observed_logs
 from meshlab.minicluster.mesh.scope import Scope, ScopeKey, inbound_ports, scope_key
 
 __all__ = ["CLUSTER", "ENDPOINT", "LISTENER", "ROUTE", "ProxyNode", "build"]
@@ -96,7 +100,21 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
         routes = shared.routes[key]
         found[ROUTE][routes["name"]] = routes
         _add_sidecar(found, mesh, proxy, policies, shared.port)
+    _apply_observations(found, scope, proxy, labels)
     return patched(found, scope, proxy, labels, shared.port)
+
+
+def _apply_observations(found: Resources, scope: Scope, proxy: ProxyNode, labels: Labels) -> None:
+    """Give listeners the access logs that telemetry rules want, where those differ from the mesh's."""
+    mesh, settings = scope.mesh, scope.mesh.settings
+    observations = applying(mesh.observations, proxy.namespace, labels)
+    if not observations and not settings.default_sinks:
+        return
+    before = access_logs(settings)
+    for name, listener in found[LISTENER].items():
+        side: Side = "SERVER" if listener.get("traffic_direction") == "INBOUND" else "CLIENT"
+        logs = observed_logs(observations, settings.sinks, settings.default_sinks, side)
+        found[LISTENER][name] = relogged(listener, before, logs, disabled_metrics(observations, side), scope)
 
 
 def _policies(mesh: Mesh, proxy: ProxyNode, labels: Labels, scope: Scope, ports: Callable[[int], int]) -> PolicyFilters:

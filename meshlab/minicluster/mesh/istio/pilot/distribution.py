@@ -40,6 +40,8 @@ LONGEST_WAIT_S = 0.05
 """... or at the latest so long after the first change (upstream: PILOT_DEBOUNCE_MAX)."""
 MINIMUM_ROTATION_S = 1.0
 
+LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+
 
 class Distributor:
     """Keeps every connected proxy up to date; run `run` in a task.
@@ -121,7 +123,11 @@ class Distributor:
     def _translate(self) -> None:
         snapshot = self._watch.snapshot()
         snapshot.key_sets = self._key_sets.documents
+        known = set(self.problems)
         self._translation = translate(snapshot)
+        for problem in self._translation.problems:
+            if problem not in known:
+                logger.log(LEVELS[problem.severity], "%s", problem.message)
         policies = self._translation.model.jwt_policies
         self._key_sets.want(rule.key_source for policy in policies for rule in policy.rules if rule.key_source)
 
