@@ -106,8 +106,8 @@ IMAGES: tuple[Image, ...] = (
     ),
     Image(
         names=_istio("ext-authz"),
-        command=("/app/extauthz",),
-        programs={"extauthz": BuiltIn(f"{_HERE}.extauthz:main")},
+        entrypoint=("/usr/local/bin/extauthz",),
+        programs={**_DEBIAN, "extauthz": BuiltIn(f"{_HERE}.extauthz:main")},
     ),
     Image(
         names=("docker.io/envoyproxy/ratelimit",),
