@@ -14,7 +14,7 @@ from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.accesslogs import relogged
 from meshlab.minicluster.mesh.envoy.authorization import Authorization
 from meshlab.minicluster.mesh.envoy.clusters import fixed_clusters, inbound_cluster, outbound_clusters
-from meshlab.minicluster.mesh.envoy.endpoints import load_assignments
+from meshlab.minicluster.mesh.envoy.endpoints import load_assignments, own_loopback
 from meshlab.minicluster.mesh.envoy.filters import access_logs
 from meshlab.minicluster.mesh.envoy.gateways import bound_servers, gateway_listeners, gateway_routes
 from meshlab.minicluster.mesh.envoy.jwt import jwt_filters
@@ -87,7 +87,7 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
         shared.endpoints[key, locality] = load_assignments(scope, locality, shared.port)
     found: Resources = {
         CLUSTER: dict(shared.clusters[key]),
-        ENDPOINT: dict(shared.endpoints[key, locality]),
+        ENDPOINT: own_loopback(shared.endpoints[key, locality], proxy.hidden_ip),
         LISTENER: {},
         ROUTE: {},
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
@@ -15,13 +14,8 @@ from meshlab.minicluster.mesh.scope import Scope
 STATS_LOGGER = "envoy.access_loggers.stats"
 FILE_LOGGER = "envoy.access_loggers.file"
 TCP_PROXY = "envoy.filters.network.tcp_proxy"
-
-FORMATTERS = {
-    "REQ_WITHOUT_QUERY": ("envoy.formatter.req_without_query", "req_without_query.v3.ReqWithoutQuery"),
-    "METADATA": ("envoy.formatter.metadata", "metadata.v3.Metadata"),
-    "CEL": ("envoy.formatter.cel", "cel.v3.Cel"),
-}
-"""Commands that are extensions -> their names and types."""
+WITHOUT_QUERY = "%REQ_WITHOUT_QUERY("
+"""The one command that is not built into Envoy."""
 
 METRICS = {
     "REQUEST_COUNT": "requests_total",
@@ -62,20 +56,16 @@ def _file(sink: AccessLogSink) -> Obj:
         log_format = {"text_format_source": {"inline_string": line if line.endswith("\n") else line + "\n"}}
     if sink.omit_empty_values:
         log_format["omit_empty_values"] = True
-    formatters = _formatters(sink.text + sink.labels)
-    if formatters:
-        log_format["formatters"] = formatters
+    if WITHOUT_QUERY in sink.text + sink.labels:
+        log_format["formatters"] = [
+            extension(
+                "envoy.formatter.req_without_query",
+                "envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery",
+            )
+        ]
     return extension(
         FILE_LOGGER, "envoy.extensions.access_loggers.file.v3.FileAccessLog", path=sink.path, log_format=log_format
     )
-
-
-def _formatters(text: str) -> list[Obj]:
-    return [
-        extension(name, f"envoy.extensions.formatter.{kind}")
-        for command, (name, kind) in FORMATTERS.items()
-        if re.search(rf"%{command}\b", text)
-    ]
 
 
 def _service(sink: AccessLogSink, scope: Scope) -> Obj | None:
@@ -88,6 +78,7 @@ def _service(sink: AccessLogSink, scope: Scope) -> Obj | None:
         body = sink.text or ACCESS_LOG_FORMAT
         labels = json.loads(sink.labels or "{}")
         members: Obj = {
+            # Newer Envoys prefer members that the shipped descriptors do not have yet.
             "common_config": {**common, "log_name": sink.log_name or "otel_envoy_accesslog"},
             "body": {"string_value": body},
         }

@@ -110,7 +110,9 @@ def _chains(inbound: InboundPort, settings: Settings) -> tuple[list[Obj], list[O
     """Listener filters and filter chains for the port's protocol and mTLS mode, as upstream combines them."""
     http = [_http(inbound, settings)]
     tcp = [_tcp(inbound, settings)]
-    http_tls, tcp_tls = mesh_server(settings.trust_domain), mesh_server(settings.trust_domain, ())
+    aliases = settings.trust_domain_aliases
+    http_tls = mesh_server(settings.trust_domain, aliases=aliases)
+    tcp_tls = mesh_server(settings.trust_domain, (), aliases)
     mode = inbound.mtls
     if inbound.protocol.is_http:
         if mode is MtlsMode.DISABLE:

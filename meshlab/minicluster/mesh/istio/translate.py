@@ -60,8 +60,9 @@ WATCHED = (
     f"envoyfilters.{NETWORKING}",
     f"telemetries.{TELEMETRY}",
     f"wasmplugins.{EXTENSIONS}",
+    f"proxyconfigs.{NETWORKING}",
 )
-"""The keys of `IstioSnapshot.objects` that are read; a missing one means: none."""
+"""The keys of `IstioSnapshot.objects` that are read (ProxyConfigs: by the injector); a missing one means: none."""
 
 
 @dataclass

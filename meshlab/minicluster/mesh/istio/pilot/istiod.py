@@ -32,6 +32,7 @@ from meshlab.minicluster.pod import PodContext
 
 logger = logging.getLogger(__name__)
 
+PROXY_CONFIGS = "proxyconfigs.networking.istio.io"
 RETRY_S = 0.5
 STOP_GRACE_S = 0.5
 
@@ -102,7 +103,9 @@ class Istiod:
         logger.info("All caches have been synced up, marking server ready")
 
         config = InjectionConfigSource(watch.config_maps, options.namespace, options.suffix)
-        webhooks = Webhooks(self._api, watch.namespaces, config.get)
+        webhooks = Webhooks(
+            self._api, watch.namespaces, config.get, lambda: watch.listed(PROXY_CONFIGS), options.namespace
+        )
         await self._serve_http(webhooks.application(), options.webhook_port, server_context(certificate, pod))
         self._exit.push_async_callback(xds.stop, STOP_GRACE_S)
         try:

@@ -59,14 +59,15 @@ async def test_a_provider_of_ones_own_writes_labels(static_mesh: StaticMesh) -> 
                     "path": "/dev/stdout",
                     "logFormat": {"labels": {"code": "%RESPONSE_CODE%", "path": "%REQ_WITHOUT_QUERY(:PATH)%"}},
                 },
-            }
+            },
+            {"name": "otel", "envoyOtelAls": {"service": "web.default.svc.cluster.local", "port": 80}},
         ],
     }
     telemetry = """
 apiVersion: telemetry.istio.io/v1
 kind: Telemetry
 metadata: {name: short}
-spec: {selector: {matchLabels: {app: web}}, accessLogging: [{providers: [{name: SHORT}]}]}
+spec: {selector: {matchLabels: {app: web}}, accessLogging: [{providers: [{name: SHORT}, {name: otel}]}]}
 """
 
     lines = await logged(static_mesh, telemetry, "/path?secret=1")
