@@ -46,7 +46,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "proxy.listeners",
         "differs",
         "Listener and route-configuration names differ from a captured pod's (http_proxy, one listener per inbound "
-        "port); clusters, virtual hosts and endpoints are named as upstream's.",
+        "port); clusters, virtual hosts and endpoints are named as upstream's. Ports that nobody declared have none.",
     ),
     Capability(
         "proxy.admin",
@@ -68,13 +68,29 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "certificates.csr",
         "differs",
-        "istiod makes workload keys and sends them with the certificate over SDS; there is no signing service.",
+        "istiod makes workload keys and sends them with the certificate over SDS; there is no signing service. "
+        "DEFAULT_WORKLOAD_CERT_TTL of istiod counts, SECRET_TTL of a pod does not.",
     ),
     Capability(
         "config.ignored",
         "no",
-        "EnvoyFilter, Telemetry, ProxyConfig and WorkloadGroup are stored, but change nothing; access logs follow "
-        "meshConfig.accessLogFile.",
+        "WorkloadGroup is stored, but changes nothing.",
+    ),
+    Capability(
+        "config.envoyfilter",
+        "differs",
+        "Applied to what this lab's proxies have: BOOTSTRAP is not, and changes of outbound listeners or network "
+        "filters hold for all ports. Types that only Istio's own build of Envoy knows are left out.",
+    ),
+    Capability(
+        "telemetry.api",
+        "differs",
+        "Access logging as upstream; metrics can be switched off, but tagOverrides and tracing change nothing.",
+    ),
+    Capability(
+        "authz.audit",
+        "differs",
+        "AUDIT marks requests, as upstream without a plugin: nothing records them.",
     ),
     Capability(
         "gateway.api",
@@ -82,7 +98,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "The Gateway API's resources can be stored; istiod does not act on them yet. Use Istio's Gateway.",
     ),
     Capability("ambient", "no", "Sidecars only: no ztunnel, no waypoints."),
-    Capability("wasm", "no", "WasmPlugin is stored, not run."),
+    Capability("wasm", "no", "WasmPlugin is accepted, but not run; istiod's log says so of each."),
     Capability(
         "metrics.istio",
         "differs",

@@ -28,6 +28,10 @@ PLURALS = {
     "PeerAuthentication": "peerauthentications.security.istio.io",
     "RequestAuthentication": "requestauthentications.security.istio.io",
     "AuthorizationPolicy": "authorizationpolicies.security.istio.io",
+    "EnvoyFilter": "envoyfilters.networking.istio.io",
+    "Telemetry": "telemetries.telemetry.istio.io",
+    "ProxyConfig": "proxyconfigs.networking.istio.io",
+    "WasmPlugin": "wasmplugins.extensions.istio.io",
 }
 
 
@@ -165,6 +169,7 @@ class World:
             hidden_ip=hidden_address(ip),
             service_account=pod["spec"]["serviceAccountName"],
             labels=metadata["labels"],
+            version="1.31.0",
         )
 
     def build(

@@ -105,6 +105,28 @@ IMAGES: tuple[Image, ...] = (
         programs={"go-httpbin": BuiltIn(f"{_HERE}.httpbin.server:main")},
     ),
     Image(
+        names=_istio("ext-authz"),
+        entrypoint=("/usr/local/bin/extauthz",),
+        programs={**_DEBIAN, "extauthz": BuiltIn(f"{_HERE}.extauthz:main")},
+    ),
+    Image(
+        names=("docker.io/envoyproxy/ratelimit",),
+        command=("/bin/ratelimit",),
+        programs={**BUSYBOX, "ratelimit": BuiltIn(f"{_HERE}.ratelimit.server:main")},
+    ),
+    Image(
+        names=("docker.io/library/redis",),
+        entrypoint=("docker-entrypoint.sh",),
+        command=("redis-server",),
+        programs={
+            **BUSYBOX,
+            "docker-entrypoint.sh": BuiltIn(f"{_HERE}.redis.server:entrypoint"),
+            "redis-server": BuiltIn(f"{_HERE}.redis.server:main"),
+            "redis-cli": BuiltIn(f"{_HERE}.redis.cli:main"),
+        },
+        working_dir="/data",
+    ),
+    Image(
         names=_istio("pilot"),
         entrypoint=("/usr/local/bin/pilot-discovery",),
         programs={**_DEBIAN, "pilot-discovery": BuiltIn(f"{_MESH}.discovery:main")},

@@ -15,7 +15,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Literal
 
+from meshlab.minicluster.mesh.observation import Observation
+from meshlab.minicluster.mesh.patches import PatchSet
 from meshlab.minicluster.mesh.policy import AuthorizationRule, JwtPolicy, ServicePolicy
+from meshlab.minicluster.mesh.providers import AccessLogSink, ExternalAuthorizer
 from meshlab.minicluster.mesh.routing import Gateway, RouteTable
 
 Labels = Mapping[str, str]
@@ -215,6 +218,10 @@ class ProxyNode:
     service_account: str
     labels: Labels
     trust_domain: str = "cluster.local"
+    version: str = ""
+    """The version of the mesh that it says to be of."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What else it says of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +240,12 @@ class Settings:
     """A format of the user's own; empty: the mesh's default."""
     access_log_json: bool = False
     connect_timeout_s: float = 10.0
+    trust_domain_aliases: tuple[str, ...] = ()
+    """Further trust domains whose identities count as the mesh's own."""
+    authorizers: tuple[ExternalAuthorizer, ...] = ()
+    sinks: tuple[AccessLogSink, ...] = ()
+    """Where access logs may go, if a telemetry rule or the default says so."""
+    default_sinks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +278,8 @@ class Mesh:
     authorization: tuple[AuthorizationRule, ...] = ()
     jwt_policies: tuple[JwtPolicy, ...] = ()
     egress_scopes: tuple[EgressScope, ...] = ()
+    patch_sets: tuple[PatchSet, ...] = ()
+    observations: tuple[Observation, ...] = ()
 
     @cached_property
     def services_by_host(self) -> Mapping[str, Service]:

@@ -161,8 +161,12 @@ class Source:
 
     principals: tuple[StringMatch, ...] = ()
     not_principals: tuple[StringMatch, ...] = ()
-    request_principals: tuple[StringMatch, ...] = ()
-    not_request_principals: tuple[StringMatch, ...] = ()
+    service_accounts: tuple[str, ...] = ()
+    """``namespace/name``."""
+    not_service_accounts: tuple[str, ...] = ()
+    request_principals: tuple[str, ...] = ()
+    """``issuer/subject``, with a ``*`` at the begin or the end."""
+    not_request_principals: tuple[str, ...] = ()
     namespaces: tuple[StringMatch, ...] = ()
     not_namespaces: tuple[StringMatch, ...] = ()
     ip_blocks: tuple[str, ...] = ()
@@ -183,6 +187,9 @@ class Operation:
     not_methods: tuple[StringMatch, ...] = ()
     paths: tuple[StringMatch, ...] = ()
     not_paths: tuple[StringMatch, ...] = ()
+    path_templates: tuple[str, ...] = ()
+    """Alternatives to ``paths``, with ``{*}`` for one segment and ``{**}`` for any number."""
+    not_path_templates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +222,10 @@ class AuthorizationRule:
     """ALLOW with none: nothing is allowed."""
     ref: ConfigRef
     created: str = ""
+    provider: str = ""
+    """CUSTOM: the name of the external authorizer."""
+    dry_run: bool = False
+    """Only counted, never enforced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,14 +235,17 @@ class JwtRule:
     issuer: str
     audiences: tuple[str, ...] = ()
     jwks: str = ""
-    """The key set itself."""
-    jwks_uri: str = ""
+    """The key set itself; empty while it could not be fetched."""
     from_headers: tuple[tuple[str, str], ...] = ()
     from_params: tuple[str, ...] = ()
+    from_cookies: tuple[str, ...] = ()
     claim_headers: tuple[tuple[str, str], ...] = ()
     """(header, claim)."""
     forward: bool = False
     payload_header: str = ""
+    space_delimited_claims: tuple[str, ...] = ()
+    key_source: str = ""
+    """The URL from which the keys are fetched; empty if the policy has them itself."""
 
 
 @dataclass(frozen=True, slots=True)

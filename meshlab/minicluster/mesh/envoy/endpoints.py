@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.vocabulary import cluster_name, socket_address
@@ -11,6 +11,8 @@ from meshlab.minicluster.mesh.model import Endpoint, Locality, Mesh, MtlsMode, P
 from meshlab.minicluster.mesh.policy import LocalityPolicy, TrafficPolicy
 from meshlab.minicluster.mesh.scope import Scope
 from meshlab.minicluster.mesh.telemetry import METADATA, PEER_KEY, Peer
+
+LOOPBACK = "127.0.0.1"
 
 
 def load_assignments(scope: Scope, locality: Locality, ports: Callable[[int], int]) -> dict[str, Obj]:
@@ -40,6 +42,35 @@ def load_assignments(scope: Scope, locality: Locality, ports: Callable[[int], in
                     "endpoints": _by_locality(scope.mesh, chosen, traffic, locality, ports, known),
                 }
     return found
+
+
+def own_loopback(assignments: Mapping[str, Obj], address: str) -> dict[str, Obj]:
+    """The assignments for one proxy: ``127.0.0.1`` in a ServiceEntry is a program beside it, in its own pod.
+
+    Args:
+        assignments: what proxies have in common.
+        address: where the programs of the proxy's pod listen.
+    """
+    found = dict(assignments)
+    for name, assignment in assignments.items():
+        if any(_is_loopback(item) for group in assignment["endpoints"] for item in group["lb_endpoints"]):
+            groups = [
+                {**group, "lb_endpoints": [_moved(item, address) for item in group["lb_endpoints"]]}
+                for group in assignment["endpoints"]
+            ]
+            found[name] = {**assignment, "endpoints": groups}
+    return found
+
+
+def _is_loopback(item: Obj) -> bool:
+    return bool(item["endpoint"]["address"]["socket_address"]["address"] == LOOPBACK)
+
+
+def _moved(item: Obj, address: str) -> Obj:
+    if not _is_loopback(item):
+        return item
+    port = item["endpoint"]["address"]["socket_address"]["port_value"]
+    return {**item, "endpoint": {**item["endpoint"], "address": socket_address(address, port)}}
 
 
 def _by_locality(

@@ -8,7 +8,6 @@ that virtualInbound would have for that port.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.filters import (
@@ -86,24 +85,14 @@ def outbound_listeners(proxy: ProxyNode, settings: Settings, ports: Callable[[in
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class InboundFilters:
-    """Policies in front of a port's program, built elsewhere."""
-
-    http: tuple[Obj, ...] = ()
-    network: tuple[Obj, ...] = ()
-    """For connections that carry no HTTP."""
-
-
 def inbound_listener(
     proxy: ProxyNode,
     inbound: InboundPort,
     settings: Settings,
     ports: Callable[[int], int],
-    policies: InboundFilters,
 ) -> Obj:
-    """The listener of one of the pod's ports."""
-    inspectors, chains = _chains(inbound, settings, policies)
+    """The listener of one of the pod's ports, without policies."""
+    inspectors, chains = _chains(inbound, settings)
     listener: Obj = {
         "name": f"inbound_0.0.0.0_{inbound.port}",
         "address": socket_address(proxy.ip, ports(inbound.port)),
@@ -117,11 +106,13 @@ def inbound_listener(
     return listener
 
 
-def _chains(inbound: InboundPort, settings: Settings, policies: InboundFilters) -> tuple[list[Obj], list[Obj]]:
+def _chains(inbound: InboundPort, settings: Settings) -> tuple[list[Obj], list[Obj]]:
     """Listener filters and filter chains for the port's protocol and mTLS mode, as upstream combines them."""
-    http = [_http(inbound, settings, policies)]
-    tcp = [*policies.network, _tcp(inbound, settings)]
-    http_tls, tcp_tls = mesh_server(settings.trust_domain), mesh_server(settings.trust_domain, ())
+    http = [_http(inbound, settings)]
+    tcp = [_tcp(inbound, settings)]
+    aliases = settings.trust_domain_aliases
+    http_tls = mesh_server(settings.trust_domain, aliases=aliases)
+    tcp_tls = mesh_server(settings.trust_domain, (), aliases)
     mode = inbound.mtls
     if inbound.protocol.is_http:
         if mode is MtlsMode.DISABLE:
@@ -158,12 +149,12 @@ def _chain(filters: Sequence[Obj], transport: str, alpn: Sequence[str] = (), soc
     return chain
 
 
-def _http(inbound: InboundPort, settings: Settings, policies: InboundFilters) -> Obj:
+def _http(inbound: InboundPort, settings: Settings) -> Obj:
     return connection_manager(
         f"inbound_0.0.0.0_{inbound.port}",
         settings,
         route_config_name=cluster_name("inbound", inbound.port, "", ""),
-        filters=[TAKE_PEER, *policies.http],
+        filters=[TAKE_PEER],
         telemetry=INBOUND_REQUESTS,
         members={"server_name": SERVER_NAME, **CERTIFICATE_HEADER},
     )
@@ -174,14 +165,8 @@ def _tcp(inbound: InboundPort, settings: Settings) -> Obj:
     return tcp_proxy(name, settings, [(name, 1)], INBOUND_CONNECTIONS)
 
 
-def inbound_routes(inbound: InboundPort, per_filter: Obj) -> Obj:
-    """The route configuration of one of the pod's ports.
-
-    Args:
-        inbound: the port.
-        per_filter: settings of the policy filters. They come with the routes and not with the listener, as a changed
-            listener closes connections.
-    """
+def inbound_routes(inbound: InboundPort) -> Obj:
+    """The route configuration of one of the pod's ports."""
     name = cluster_name("inbound", inbound.port, "", "")
     action: Obj = {"cluster": name, "timeout": "0s"}
     if inbound.protocol is not Protocol.GRPC:
@@ -191,6 +176,4 @@ def inbound_routes(inbound: InboundPort, per_filter: Obj) -> Obj:
     if host:
         route["decorator"] = {"operation": f"{host}:{inbound.service_port}/*"}
     virtual_host: Obj = {"name": f"inbound|http|{inbound.service_port}", "domains": ["*"], "routes": [route]}
-    if per_filter:
-        virtual_host["typed_per_filter_config"] = per_filter
     return {"name": name, "validate_clusters": False, "virtual_hosts": [virtual_host]}

@@ -74,14 +74,17 @@ def mesh_client(sni: str, sans: Sequence[str], alpn: Sequence[str]) -> Obj:
     )
 
 
-def mesh_server(trust_domain: str, alpn: Sequence[str] = ("h2", "http/1.1")) -> Obj:
-    """Mutual TLS with the workload's own certificate, for clients of the trust domain."""
-    trusted = {"san_type": "URI", "matcher": {"prefix": f"spiffe://{trust_domain}/"}}
+def mesh_server(trust_domain: str, alpn: Sequence[str] = ("h2", "http/1.1"), aliases: Sequence[str] = ()) -> Obj:
+    """Mutual TLS with the workload's own certificate, for clients of the trust domain or of one of its aliases."""
+    trusted = [
+        {"san_type": "URI", "matcher": {"prefix": f"spiffe://{domain}/"}}
+        for domain in dict.fromkeys((trust_domain, *aliases))
+    ]
     context: Obj = {
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
         "tls_certificate_sds_secret_configs": [sds(WORKLOAD_SECRET)],
         "combined_validation_context": {
-            "default_validation_context": {"match_typed_subject_alt_names": [trusted]},
+            "default_validation_context": {"match_typed_subject_alt_names": trusted},
             "validation_context_sds_secret_config": sds(ROOT_SECRET),
         },
     }

@@ -14,16 +14,22 @@ from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.hostnames import is_address
 from meshlab.minicluster.mesh.istio.authorizationpolicy import translate_authorization_policy
 from meshlab.minicluster.mesh.istio.destinationrule import locality_policy, translate_destination_rules
+from meshlab.minicluster.mesh.istio.envoyfilter import translate_envoy_filter
+from meshlab.minicluster.mesh.istio.extensionproviders import (
+    access_log_sinks,
+    default_sinks,
+    external_authorizers,
+    provider_names,
+)
 from meshlab.minicluster.mesh.istio.gateway import translate_gateway
 from meshlab.minicluster.mesh.istio.hosts import resolve_host
-from meshlab.minicluster.mesh.istio.peerauthentication import (
-    translate_peer_authentication,
-    translate_request_authentication,
-)
-from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, seconds, text
+from meshlab.minicluster.mesh.istio.peerauthentication import translate_peer_authentication
+from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, ref_of, seconds, text, texts
+from meshlab.minicluster.mesh.istio.requestauthentication import translate_request_authentication
 from meshlab.minicluster.mesh.istio.serviceentry import translate_service_entries
 from meshlab.minicluster.mesh.istio.services import translate_services
 from meshlab.minicluster.mesh.istio.sidecar import translate_sidecar
+from meshlab.minicluster.mesh.istio.telemetry import translate_telemetry
 from meshlab.minicluster.mesh.istio.virtualservice import translate_virtual_service
 from meshlab.minicluster.mesh.istio.workloads import node_localities, translate_workload
 from meshlab.minicluster.mesh.model import ConfigRef, Mesh, Resolution, Service, Settings, Workload
@@ -33,6 +39,8 @@ T = TypeVar("T")
 
 NETWORKING = "networking.istio.io"
 SECURITY = "security.istio.io"
+TELEMETRY = "telemetry.istio.io"
+EXTENSIONS = "extensions.istio.io"
 
 WATCHED = (
     "services",
@@ -49,8 +57,12 @@ WATCHED = (
     f"peerauthentications.{SECURITY}",
     f"requestauthentications.{SECURITY}",
     f"authorizationpolicies.{SECURITY}",
+    f"envoyfilters.{NETWORKING}",
+    f"telemetries.{TELEMETRY}",
+    f"wasmplugins.{EXTENSIONS}",
+    f"proxyconfigs.{NETWORKING}",
 )
-"""The keys of `IstioSnapshot.objects` that are read; a missing one means: none."""
+"""The keys of `IstioSnapshot.objects` that are read (ProxyConfigs: by the injector); a missing one means: none."""
 
 
 @dataclass
@@ -61,6 +73,8 @@ class IstioSnapshot:
     mesh_config: Obj = field(default_factory=dict)
     """Istio's MeshConfig: the parsed ``mesh`` key of ConfigMap ``istio``."""
     root_namespace: str = "istio-system"
+    key_sets: Mapping[str, str] = field(default_factory=dict)
+    """JSON Web Key Sets that were fetched, by where they come from (`JwtRule.key_source`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +133,25 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         gateways=each(f"gateways.{NETWORKING}", lambda obj, ref: translate_gateway(obj, ref, problems)),
         authorization=each(
             f"authorizationpolicies.{SECURITY}",
-            lambda obj, ref: translate_authorization_policy(obj, ref, root, settings.trust_domain, problems),
+            lambda obj, ref: translate_authorization_policy(obj, ref, root, problems),
         ),
         jwt_policies=each(
             f"requestauthentications.{SECURITY}",
-            lambda obj, ref: translate_request_authentication(obj, ref, root, problems),
+            lambda obj, ref: translate_request_authentication(obj, ref, root, snapshot.key_sets, problems),
+        ),
+        patch_sets=each(
+            f"envoyfilters.{NETWORKING}", lambda obj, ref: translate_envoy_filter(obj, ref, root, problems)
+        ),
+        observations=each(
+            f"telemetries.{TELEMETRY}",
+            lambda obj, ref: translate_telemetry(obj, ref, root, provider_names(snapshot.mesh_config), problems),
         ),
         egress_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root)),
     )
     _check_destinations(model, problems)
+    for plugin in listed(f"wasmplugins.{EXTENSIONS}"):
+        ref = ref_of(plugin)
+        problems.add("wasmplugin.ignored", ref, f"{ref} is not run: this lab has no runtime for WebAssembly")
     return Translation(model, tuple(problems.found))
 
 
@@ -154,6 +178,10 @@ def _settings(snapshot: IstioSnapshot) -> Settings:
         access_log_format=text(config.get("accessLogFormat")),
         access_log_json=config.get("accessLogEncoding") == "JSON",
         connect_timeout_s=timeout if timeout is not None and timeout > 0 else 10.0,
+        trust_domain_aliases=texts(config.get("trustDomainAliases")),
+        authorizers=external_authorizers(config),
+        sinks=access_log_sinks(config),
+        default_sinks=default_sinks(config),
     )
 
 

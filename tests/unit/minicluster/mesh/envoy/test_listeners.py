@@ -141,21 +141,18 @@ def test_weights_change_routes_only() -> None:
     assert {url for url in first if first[url] != second[url]} == {ROUTE}
 
 
-def test_authorization_changes_routes_only() -> None:
-    before = world_with("http")
-    after = world_with("http")
-    after.apply("{kind: AuthorizationPolicy, metadata: {name: none}, spec: {}}")
-    first, second = before.build("web"), after.build("web")
-    assert {url for url in first if first[url] != second[url]} == {ROUTE}
-    settings = second[ROUTE]["inbound|8080||"]["virtual_hosts"][0]["typed_per_filter_config"]
-    (per_route,) = settings.values()
-    assert per_route["rbac"]["rules"] == {"action": "ALLOW", "policies": {}}, "ALLOW without rules allows nothing"
+def test_allow_without_rules_allows_nothing() -> None:
+    world = world_with("http")
+    world.apply("{kind: AuthorizationPolicy, metadata: {name: none}, spec: {}}")
+    assert rules(world)["action"] == "ALLOW"
+    never = {"permissions": [{"not_rule": {"any": True}}], "principals": [{"not_id": {"any": True}}]}
+    assert rules(world)["policies"] == {"ns[default]-policy[none]-rule[0]": never}
 
 
-def rules(world: World, key: str = "envoy.filters.http.rbac.allow") -> Obj:
-    settings = world.build("web")[ROUTE]["inbound|8080||"]["virtual_hosts"][0].get("typed_per_filter_config", {})
-    found: Obj = settings[key]["rbac"]["rules"] if key in settings else {}
-    return found
+def rules(world: World) -> Obj:
+    manager = world.build("web")[LISTENER]["inbound_0.0.0.0_8080"]["filter_chains"][0]["filters"][0]["typed_config"]
+    found = [f["typed_config"]["rules"] for f in manager["http_filters"] if f["name"] == "envoy.filters.http.rbac"]
+    return found[0] if found else {}
 
 
 @pytest.mark.parametrize(
