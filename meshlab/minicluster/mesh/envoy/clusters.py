@@ -12,6 +12,7 @@ from meshlab.minicluster.mesh.envoy.tls import (
     ALPN_HTTP1,
     ALPN_HTTP2,
     ALPN_TCP,
+    announced,
     auto_mtls_matches,
     client_socket,
 )
@@ -84,12 +85,12 @@ def outbound_cluster(
     cluster: Obj = {
         "name": name,
         **_discovery(name, service, port, ports),
-        **traffic_members(traffic, settings.connect_timeout_s),
-        **_tls(scope, service, port, subset, traffic),
+        **traffic_members(traffic, service, settings),
+        **announced(_tls(scope, service, port, subset, traffic), traffic.proxy_protocol),
         "metadata": istio_metadata(service_metadata(service.host, service.name, service.namespace), **metadata),
     }
     if port.protocol.is_http or port.protocol is Protocol.AUTO:
-        cluster |= protocol_members(port.protocol, traffic.connection_pool)
+        cluster |= protocol_members(port.protocol, traffic.connection_pool, settings)
     if cluster.get("cluster_type"):
         # The forward proxy balances by itself.
         cluster["lb_policy"] = "CLUSTER_PROVIDED"
@@ -107,7 +108,7 @@ def _discovery(name: str, service: Service, port: ServicePort, ports: Ports) -> 
     if service.resolution is Resolution.NONE:
         return {**_forward_proxy_type(), "upstream_bind_config": ANY_SOURCE}
     return {
-        "type": "STRICT_DNS",
+        "type": "LOGICAL_DNS" if service.one_address else "STRICT_DNS",
         "dns_lookup_family": "V4_ONLY",
         "upstream_bind_config": ANY_SOURCE,
         "load_assignment": {
@@ -119,7 +120,7 @@ def _discovery(name: str, service: Service, port: ServicePort, ports: Ports) -> 
                             "endpoint": {"address": socket_address(e.address, e.port)},
                             "load_balancing_weight": e.weight,
                         }
-                        for e in port.endpoints
+                        for e in (port.endpoints[:1] if service.one_address else port.endpoints)
                     ]
                 }
             ],
@@ -150,7 +151,9 @@ def _tls(scope: Scope, service: Service, port: ServicePort, subset: str, traffic
         *(spiffe_id(settings.trust_domain, *identity) for identity in service.identities()),
     ]
     if port.protocol.is_http or port.protocol is Protocol.AUTO:
-        alpn: tuple[str, ...] = ALPN_HTTP2 if speaks_http2(port.protocol, traffic.connection_pool) else ALPN_HTTP1
+        alpn: tuple[str, ...] = (
+            ALPN_HTTP2 if speaks_http2(port.protocol, traffic.connection_pool, settings) else ALPN_HTTP1
+        )
     else:
         alpn = ALPN_TCP
     if traffic.tls is not None:
@@ -213,7 +216,15 @@ def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": socket_address(proxy.hidden_ip, ports(inbound.port))}}]}
+                {
+                    "lb_endpoints": [
+                        {
+                            "endpoint": {
+                                "address": socket_address(proxy.hidden_ip, ports(inbound.app_port or inbound.port))
+                            }
+                        }
+                    ]
+                }
             ],
         },
         "metadata": istio_metadata(service_metadata(**services[0]) if services else {}, services=services),

@@ -18,6 +18,7 @@ from meshlab.minicluster.mesh.envoy.filters import (
 from meshlab.minicluster.mesh.envoy.routes import (
     Listening,
     cluster_members,
+    cluster_of,
     default_route,
     l4_clusters,
     table_routes,
@@ -145,6 +146,9 @@ def _last_host(scope: Scope, ports: Callable[[int], int]) -> Obj:
         refused: Obj = {"name": "block_all", "direct_response": {"status": 502}, **route_via(BLACK_HOLE)}
         routes = [{**refused, "match": match} for match in matches]
         return _virtual_host("block_all", ["*"], routes)
+    if scope.sidecar is not None and scope.sidecar.egress_proxy is not None:
+        target = cluster_of(scope.sidecar.egress_proxy, Listening(scope, MESH, DEFAULT_PORT))
+        return _virtual_host("allow_any", ["*"], [_connect(target, []), _forward(target, [])])
     lab = _lab_prefix(scope)
     routes = [*_moved_ports(scope, ports)]
     if lab:
