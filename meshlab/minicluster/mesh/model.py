@@ -241,7 +241,7 @@ class Settings:
     """What routes do that say nothing of retries; None: Istio's own default."""
     upgrade_to_http2: bool = False
     """Whether connections to HTTP ports use HTTP/2 unless a policy says otherwise."""
-    locality: LocalityPolicy = LocalityPolicy()
+    locality: LocalityPolicy = field(default_factory=LocalityPolicy)
     """How places count where no policy says."""
 
 
@@ -301,15 +301,11 @@ class Mesh:
     @cached_property
     def failover_labels(self) -> Labels:
         """The labels of clients by which some policy prefers endpoints, as keys."""
-        localities = [
-            self.settings.locality,
-            *(LocalityPolicy(failover_priority=s.failover_priority) for s in self.services),
-        ]
-        for policy in self.service_policies:
-            for part in (policy.policy, *policy.policy.ports.values(), *(s.policy for s in policy.subsets if s.policy)):
-                if part.load_balancing is not None and part.load_balancing.locality is not None:
-                    localities.append(part.load_balancing.locality)
-        return {label.partition("=")[0]: "" for locality in localities for label in locality.failover_priority}
+        policies = [part for policy in self.service_policies for part in policy.parts()]
+        localities = [p.load_balancing.locality for p in policies if p.load_balancing and p.load_balancing.locality]
+        lists = [locality.failover_priority for locality in (self.settings.locality, *localities)]
+        lists += [service.failover_priority for service in self.services]
+        return {label.partition("=")[0]: "" for labels in lists for label in labels}
 
     @cached_property
     def workloads_by_name(self) -> Mapping[tuple[str, str], Workload]:

@@ -182,6 +182,11 @@ class ServicePolicy:
     """The clients it is for; empty: all of its namespace."""
     created: str = ""
 
+    def parts(self) -> list[TrafficPolicy]:
+        """Every traffic policy in it: its own, its subsets' and their ports'."""
+        found = [self.policy, *(subset.policy for subset in self.subsets if subset.policy is not None)]
+        return [*found, *(port for policy in found for port in policy.ports.values())]
+
     def subset(self, name: str) -> Subset | None:
         """The subset of that name."""
         return next((subset for subset in self.subsets if subset.name == name), None)

@@ -180,7 +180,7 @@ class Scope:
 
 
 def sidecar_scope(mesh: Mesh, namespace: str, labels: Labels) -> SidecarScope | None:
-    """The scope in force for a workload: one that selects it over the namespace's over the mesh's, the oldest of each."""
+    """The scope in force for a workload: one that selects it over the namespace's over the mesh's; the oldest wins."""
     levels: dict[int, SidecarScope] = {}
     for scope in mesh.sidecar_scopes:
         if scope.namespace not in ("", namespace) or not matches(scope.selector, labels):

@@ -151,9 +151,8 @@ def _tls(scope: Scope, service: Service, port: ServicePort, subset: str, traffic
         *(spiffe_id(settings.trust_domain, *identity) for identity in service.identities()),
     ]
     if port.protocol.is_http or port.protocol is Protocol.AUTO:
-        alpn: tuple[str, ...] = (
-            ALPN_HTTP2 if speaks_http2(port.protocol, traffic.connection_pool, settings) else ALPN_HTTP1
-        )
+        http2 = speaks_http2(port.protocol, traffic.connection_pool, settings)
+        alpn: tuple[str, ...] = ALPN_HTTP2 if http2 else ALPN_HTTP1
     else:
         alpn = ALPN_TCP
     if traffic.tls is not None:
@@ -208,6 +207,7 @@ def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj
     services = [
         {"host": host, "name": host.split(".", 1)[0], "namespace": proxy.namespace} for host, _ in inbound.services
     ]
+    program = socket_address(proxy.hidden_ip, ports(inbound.app_port or inbound.port))
     cluster: Obj = {
         "name": name,
         "type": "STATIC",
@@ -215,17 +215,7 @@ def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj
         "upstream_bind_config": SIDECAR_SOURCE,
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {
-                            "endpoint": {
-                                "address": socket_address(proxy.hidden_ip, ports(inbound.app_port or inbound.port))
-                            }
-                        }
-                    ]
-                }
-            ],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": program}}]}],
         },
         "metadata": istio_metadata(service_metadata(**services[0]) if services else {}, services=services),
     }

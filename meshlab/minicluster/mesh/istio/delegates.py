@@ -69,7 +69,7 @@ def _routes(draft: Draft, delegates: Mapping[tuple[str, str], Draft], note: Note
             for route in delegate.http:
                 merged = _merge(entry.route, route) if isinstance(route, HttpRoute) else None
                 if merged is None:
-                    label = route.name if isinstance(route, HttpRoute) else "(delegating further)"
+                    label = route.name or "(unnamed)" if isinstance(route, HttpRoute) else "(delegating further)"
                     note(
                         draft.table,
                         "delegate",

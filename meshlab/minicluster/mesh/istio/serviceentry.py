@@ -103,7 +103,7 @@ def translate_service_entries(
         selector = string_map(mapping(spec.get("workloadSelector")).get("labels"))
         picked: list[Workload | ListedWorkload] = []
         if selector:
-            candidates = (*(w for w in workloads if w.ip), *listed)
+            candidates: tuple[Workload | ListedWorkload, ...] = (*(w for w in workloads if w.ip), *listed)
             picked = [w for w in candidates if w.namespace == ref.namespace and matches(selector, w.labels)]
         return [
             Service(
