@@ -9,7 +9,7 @@ from typing import Any
 STARS = 5
 STYLE = (
     "body{font-family:sans-serif;margin:2em auto;max-width:60em}nav,section{margin:1em 0}"
-    ".glyphicon-star:before{content:'\\2605'}.glyphicon-star-empty:before{content:'\\2606'}"
+    "[class$=-star]:before{content:'\\2605'}[class$=-empty]:before{content:'\\2606'}"
     "blockquote{border-left:4px solid #ddd;padding-left:1em}dt{font-weight:bold}"
 )
 SIGN_IN = """<form method="post" action="login" name="login_form">

@@ -19,6 +19,7 @@ from meshlab.minicluster.mesh.envoy.tls import (
 from meshlab.minicluster.mesh.envoy.vocabulary import (
     ADS,
     BLACK_HOLE,
+    BLACK_HOLE_TUNNEL,
     HTTP_PROTOCOL_OPTIONS,
     INBOUND_PASSTHROUGH,
     LAB_PASSTHROUGH,
@@ -178,27 +179,17 @@ def fixed_clusters() -> Iterator[Obj]:
     forward: Obj = {"connect_timeout": "10s", "lb_policy": "CLUSTER_PROVIDED", **_forward_proxy_type()}
     yield {"name": PASSTHROUGH, **forward, "upstream_bind_config": ANY_SOURCE}
     yield {"name": LAB_PASSTHROUGH, **forward}
-    yield {
-        "name": TUNNEL,
-        "type": "STATIC",
-        "connect_timeout": "10s",
-        "load_assignment": {
-            "cluster_name": TUNNEL,
-            "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {
-                            "endpoint": {
-                                "address": {
-                                    "envoy_internal_address": {"server_listener_name": TUNNEL, "endpoint_id": TUNNEL}
-                                }
-                            }
-                        }
-                    ]
-                }
-            ],
-        },
-    }
+    for tunnel in (TUNNEL, BLACK_HOLE_TUNNEL):
+        address = {"envoy_internal_address": {"server_listener_name": tunnel, "endpoint_id": tunnel}}
+        yield {
+            "name": tunnel,
+            "type": "STATIC",
+            "connect_timeout": "10s",
+            "load_assignment": {
+                "cluster_name": tunnel,
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+            },
+        }
 
 
 def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj:

@@ -100,7 +100,7 @@ def test_declared_ports_without_a_service_are_served_and_sniffed() -> None:
     world = World()
     world.pod("web", {}, ports=(("", 7000), ("", 15090)))
     listeners = world.build("web")[LISTENER]
-    assert set(listeners) == {"http_proxy", "http_proxy_tunnel", "inbound_0.0.0.0_7000"}
+    assert set(listeners) == {"http_proxy", "http_proxy_tunnel", "http_proxy_blackhole", "inbound_0.0.0.0_7000"}
     assert len(chains(listeners["inbound_0.0.0.0_7000"])) == 5
 
 
