@@ -19,7 +19,7 @@ USERS = ("jason", "jane", "")
 PORT = 80
 
 PERCENT = st.sampled_from([0.1, 1.0, 12.5, 50.0, 100.0])
-DURATIONS = st.sampled_from(["5ms", "1s", "1.5s", "2m", "1h30m"])
+DURATIONS = st.sampled_from(["5s", "1.5m", "2m", "1h30m"])
 
 
 def shop_world(prefix: str) -> World:
@@ -113,7 +113,7 @@ ROUTE_PARTS = {
     "retries": st.fixed_dictionaries(
         {"attempts": st.integers(1, 3)},
         optional={
-            "perTryTimeout": st.sampled_from(["1s", "2s"]),
+            "perTryTimeout": st.sampled_from(["5s", "10.5s"]),
             "retryOn": st.sampled_from(["5xx,reset", "connect-failure,503", "gateway-error"]),
             "retryRemoteLocalities": st.booleans(),
             "retryIgnorePreviousHosts": st.booleans(),
