@@ -61,7 +61,7 @@ def groups(
         return _distributed(found, policy, client.place)
     if not failover:
         return found
-    if policy.failover_priority and client.labels:
+    if policy.failover_priority:
         found = _without_gaps([part for group in found for part in _by_labels(group, policy, client)])
     if policy.failover or not policy.failover_priority:
         found = _without_gaps(
