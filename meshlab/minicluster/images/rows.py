@@ -69,6 +69,7 @@ def _bookinfo(name: str, program: str, command: str, environment: dict[str, str]
         programs={**_DEBIAN, program: main},
         environment=environment,
         working_dir=directory,
+        directory=command.split(maxsplit=1)[0].rpartition("/")[0],
     )
 
 

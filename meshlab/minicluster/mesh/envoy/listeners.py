@@ -96,7 +96,7 @@ def outbound_listeners(proxy: ProxyNode, settings: Settings, ports: Callable[[in
             "traffic_direction": "OUTBOUND",
             # It waits for the client's first bytes; closed sooner, the tunnel would be refused and not opened.
             "listener_filters": [TLS_INSPECTOR],
-            "filter_chains": [{"filters": [tcp_proxy(BLACK_HOLE, settings, [(BLACK_HOLE, 1)])]}],
+            "filter_chains": [{"filters": [tcp_proxy(BLACK_HOLE, settings, [(BLACK_HOLE, 1)], ())]}],
         },
     ]
 

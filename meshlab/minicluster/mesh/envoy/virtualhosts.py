@@ -145,13 +145,10 @@ def _last_host(scope: Scope, ports: Callable[[int], int]) -> Obj:
     if not scope.allow_unknown_hosts:
         routes: list[Obj] = [
             {**tunnel_route({"cluster": BLACK_HOLE_TUNNEL}), "name": "block_all"},
-            {
-                "name": "block_all",
-                "match": {"prefix": "/"},
-                "direct_response": {"status": 502},
-                **route_via(BLACK_HOLE),
-            },
+            {"name": "block_all", "match": {"prefix": "/"}, "direct_response": {"status": 502}},
         ]
+        for route in routes:
+            route.update(route_via(BLACK_HOLE))
         return _virtual_host("block_all", ["*"], routes)
     if scope.sidecar is not None and scope.sidecar.egress_proxy is not None:
         target = cluster_of(scope.sidecar.egress_proxy, Listening(scope, MESH, DEFAULT_PORT))
