@@ -28,13 +28,26 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "proxy.tcp",
         "differs",
-        "Raw TCP and HTTPS leave a pod past its own sidecar (only http_proxy is set), unless the program asks the "
-        "proxy for a tunnel, as curl -p does. Inbound TCP and gateways are proxied as upstream.",
+        "Raw TCP leaves a pod past its own sidecar (only http_proxy and https_proxy are set), unless the program asks "
+        "the proxy for a tunnel, as curl -p does. HTTPS, inbound TCP and gateways are proxied as upstream.",
+    ),
+    Capability(
+        "traffic.sniffing",
+        "differs",
+        "Towards ports without a declared protocol sidecars use HTTP/1.1, or the bytes of a tunnel as they are; gRPC "
+        "needs the port's name or appProtocol.",
+    ),
+    Capability(
+        "traffic.original_dst",
+        "differs",
+        "Sidecars know what a program asked for, not where it connected: ServiceEntries without endpoints (resolution "
+        "NONE) and load balancing PASSTHROUGH go by name; virtual addresses are not allocated to ServiceEntries; "
+        "DestinationRule tunnel settings and the ports of Sidecar egress listeners change nothing.",
     ),
     Capability(
         "capture.transparent",
         "no",
-        "No iptables and no istio-init: programs reach their sidecar by http_proxy variables, which `env` in an "
+        "No iptables and no istio-init: programs reach their sidecar by http_proxy and https_proxy, which `env` in an "
         "injected container shows. A program that ignores them goes round the sidecar.",
     ),
     Capability(

@@ -30,7 +30,14 @@ from meshlab.minicluster.mesh.envoy.telemetry import (
     TELL_PEER,
 )
 from meshlab.minicluster.mesh.envoy.tls import MESH_ALPN, MESH_HTTP_ALPN, MESH_TCP_ALPN, mesh_server
-from meshlab.minicluster.mesh.envoy.vocabulary import HTTP_PROXY, TUNNEL, cluster_name, socket_address
+from meshlab.minicluster.mesh.envoy.vocabulary import (
+    BLACK_HOLE,
+    BLACK_HOLE_TUNNEL,
+    HTTP_PROXY,
+    TUNNEL,
+    cluster_name,
+    socket_address,
+)
 from meshlab.minicluster.mesh.model import MtlsMode, Protocol, ProxyNode, Settings
 from meshlab.minicluster.mesh.scope import InboundPort
 
@@ -81,6 +88,14 @@ def outbound_listeners(proxy: ProxyNode, settings: Settings, ports: Callable[[in
             "internal_listener": {},
             "traffic_direction": "OUTBOUND",
             "filter_chains": [{"filters": [unpacked]}],
+        },
+        {
+            "name": BLACK_HOLE_TUNNEL,
+            "internal_listener": {},
+            "traffic_direction": "OUTBOUND",
+            # It waits for the client's first bytes; closed sooner, the tunnel would be refused and not opened.
+            "listener_filters": [TLS_INSPECTOR],
+            "filter_chains": [{"filters": [tcp_proxy(BLACK_HOLE, settings, [(BLACK_HOLE, 1)], ())]}],
         },
     ]
 

@@ -65,7 +65,7 @@ def route_match(match: HttpMatch | None) -> Obj:
 
 def _path(match: HttpMatch) -> Obj:
     uri = match.uri
-    if uri is None or (uri.kind == "prefix" and uri.value in ("", "/")):
+    if uri is None or uri.kind == "present" or (uri.kind == "prefix" and uri.value in ("", "/")):
         found: Obj = {"prefix": "/"}
     elif uri.kind == "exact":
         found = {"path": uri.value}

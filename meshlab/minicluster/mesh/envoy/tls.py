@@ -146,6 +146,25 @@ def client_socket(tls: ClientTls, host: str, sni: str, sans: Sequence[str], alpn
     return extension(TLS_SOCKET, UPSTREAM_TLS, sni=tls.sni or ("" if wildcard else host), common_tls_context=common)
 
 
+def announced(members: Obj, version: str | None) -> Obj:
+    """A cluster's transport sockets, each behind a PROXY header if a version of that protocol is wanted."""
+    if version is None:
+        return members
+
+    def wrap(socket: Obj) -> Obj:
+        return extension(
+            "envoy.transport_sockets.upstream_proxy_protocol",
+            "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+            config={"version": version},
+            transport_socket=socket,
+        )
+
+    if "transport_socket_matches" in members:
+        matches = members["transport_socket_matches"]
+        return {"transport_socket_matches": [{**m, "transport_socket": wrap(m["transport_socket"])} for m in matches]}
+    return {"transport_socket": wrap(members.get("transport_socket", RAW_BUFFER))}
+
+
 def gateway_socket(tls: ServerTls, trust_domain: str) -> Obj | None:
     """The transport socket of a gateway's server; None where TLS is absent or passed on."""
     if tls.mode in ("NONE", "PASSTHROUGH", "AUTO_PASSTHROUGH"):

@@ -23,16 +23,21 @@ from meshlab.minicluster.mesh.istio.extensionproviders import (
 )
 from meshlab.minicluster.mesh.istio.gateway import translate_gateway
 from meshlab.minicluster.mesh.istio.hosts import resolve_host
+from meshlab.minicluster.mesh.istio.httpactions import retry
 from meshlab.minicluster.mesh.istio.peerauthentication import translate_peer_authentication
 from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, ref_of, seconds, text, texts
 from meshlab.minicluster.mesh.istio.requestauthentication import translate_request_authentication
-from meshlab.minicluster.mesh.istio.serviceentry import translate_service_entries
+from meshlab.minicluster.mesh.istio.serviceentry import (
+    translate_service_entries,
+    translate_workload_entries,
+    with_listed_workloads,
+)
 from meshlab.minicluster.mesh.istio.services import translate_services
 from meshlab.minicluster.mesh.istio.sidecar import translate_sidecar
 from meshlab.minicluster.mesh.istio.telemetry import translate_telemetry
-from meshlab.minicluster.mesh.istio.virtualservice import translate_virtual_service
+from meshlab.minicluster.mesh.istio.virtualservice import translate_virtual_services
 from meshlab.minicluster.mesh.istio.workloads import node_localities, translate_workload
-from meshlab.minicluster.mesh.model import ConfigRef, Mesh, Resolution, Service, Settings, Workload
+from meshlab.minicluster.mesh.model import ANY_NAMESPACE, ConfigRef, Mesh, Resolution, Service, Settings, Workload
 from meshlab.minicluster.mesh.routing import HttpRoute, L4Route
 
 T = TypeVar("T")
@@ -105,26 +110,34 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         return [found] if found else []
 
     workloads = each("pods", workload)
-    services = translate_services(
-        listed("services"), listed("endpointslices.discovery.k8s.io"), workloads, domain, problems
+    exports = {kind: _default_export(snapshot, kind) for kind in ("Service", "VirtualService", "DestinationRule")}
+    listed_workloads = translate_workload_entries(listed(f"workloadentries.{NETWORKING}"))
+    services = with_listed_workloads(
+        translate_services(
+            listed("services"),
+            listed("endpointslices.discovery.k8s.io"),
+            workloads,
+            domain,
+            exports["Service"],
+            problems,
+        ),
+        listed_workloads,
     )
     services += translate_service_entries(
-        listed(f"serviceentries.{NETWORKING}"), listed(f"workloadentries.{NETWORKING}"), workloads, problems
+        listed(f"serviceentries.{NETWORKING}"), listed_workloads, workloads, exports["Service"], problems
     )
-    locality = snapshot.mesh_config.get("localityLbSetting")
     policies = translate_destination_rules(
         listed(f"destinationrules.{NETWORKING}"),
         domain,
-        locality_policy(locality) if isinstance(locality, dict) else None,
+        exports["DestinationRule"],
         problems,
     )
     model = Mesh(
         settings=settings,
         services=tuple(_with_lab_addresses(services)),
         workloads=workloads,
-        route_tables=each(
-            f"virtualservices.{NETWORKING}",
-            lambda obj, ref: translate_virtual_service(obj, ref, problems, domain),
+        route_tables=translate_virtual_services(
+            listed(f"virtualservices.{NETWORKING}"), problems, domain, exports["VirtualService"]
         ),
         service_policies=tuple(policies),
         mtls_policies=each(
@@ -146,7 +159,7 @@ def translate(snapshot: IstioSnapshot) -> Translation:
             f"telemetries.{TELEMETRY}",
             lambda obj, ref: translate_telemetry(obj, ref, root, provider_names(snapshot.mesh_config), problems),
         ),
-        egress_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root)),
+        sidecar_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root, domain)),
     )
     _check_destinations(model, problems)
     for plugin in listed(f"wasmplugins.{EXTENSIONS}"):
@@ -162,6 +175,11 @@ def _age(obj: Obj) -> tuple[str, str, str]:
         text(metadata.get("name")),
         text(metadata.get("namespace")),
     )
+
+
+def _default_export(snapshot: IstioSnapshot, kind: str) -> frozenset[str]:
+    """Who sees resources of a kind that do not say so themselves (``defaultVirtualServiceExportTo`` ...)."""
+    return frozenset(texts(snapshot.mesh_config.get(f"default{kind}ExportTo"))) or frozenset({ANY_NAMESPACE})
 
 
 def _settings(snapshot: IstioSnapshot) -> Settings:
@@ -182,6 +200,9 @@ def _settings(snapshot: IstioSnapshot) -> Settings:
         authorizers=external_authorizers(config),
         sinks=access_log_sinks(config),
         default_sinks=default_sinks(config),
+        default_retry=retry(config.get("defaultHttpRetryPolicy")),
+        upgrade_to_http2=config.get("h2UpgradePolicy") == "UPGRADE",
+        locality=locality_policy(mapping(config.get("localityLbSetting"))),
     )
 
 

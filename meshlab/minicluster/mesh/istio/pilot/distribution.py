@@ -181,7 +181,7 @@ class Distributor:
     def _proxy_node(self, connection: ProxyConnection) -> ProxyNode | None:
         identity = connection.identity
         kind, ip, qualified_name, _ = connection.node_id.split("~")
-        pod_name = identity.pod or qualified_name.partition(".")[0]
+        pod_name = identity.pod or qualified_name.rpartition(".")[0]
         pod = self._watch.pods.get(pod_name, identity.namespace)
         pod_ip = ((pod or {}).get("status") or {}).get("podIP") or ""
         if pod is None or pod_ip != ip:

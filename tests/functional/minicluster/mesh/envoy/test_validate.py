@@ -98,6 +98,8 @@ spec:
   subsets:
   - {name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: RANDOM}, tls: {mode: ISTIO_MUTUAL}}}
   - {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user, maglev: {tableSize: 997}}}}}
+  - {name: v5, labels: {version: v5}, trafficPolicy: {proxyProtocol: {version: V2}, retryBudget: {percent: 25}, loadBalancer: {simple: LEAST_REQUEST, warmup: {duration: 30s}}}}
+  - {name: v6, labels: {version: v6}, trafficPolicy: {proxyProtocol: {version: V1}, tls: {mode: SIMPLE, credentialName: shop-cert}}}
   - name: v3
     labels: {version: v3}
     trafficPolicy:

@@ -100,7 +100,7 @@ def test_declared_ports_without_a_service_are_served_and_sniffed() -> None:
     world = World()
     world.pod("web", {}, ports=(("", 7000), ("", 15090)))
     listeners = world.build("web")[LISTENER]
-    assert set(listeners) == {"http_proxy", "http_proxy_tunnel", "inbound_0.0.0.0_7000"}
+    assert set(listeners) == {"http_proxy", "http_proxy_tunnel", "http_proxy_blackhole", "inbound_0.0.0.0_7000"}
     assert len(chains(listeners["inbound_0.0.0.0_7000"])) == 5
 
 
@@ -279,3 +279,17 @@ def test_bootstrap() -> None:
     assert service["envoy_grpc"]["retry_policy"]["retry_back_off"] == {"base_interval": "0.1s", "max_interval": "0.5s"}
     assert found["cluster_manager"]["upstream_bind_config"]["source_address"]["address"] == "127.77.1.2"
     assert found["admin"]["address"] == {"pipe": {"path": "/run/admin.sock"}}
+
+
+def test_a_sidecars_ingress_replaces_the_ports_of_services() -> None:
+    world = World()
+    world.pod("web", {"app": "web"}, ports=(("", 7000),))
+    world.service("web", {"app": "web"}, [{"name": "http", "port": 80, "targetPort": 8080}])
+    world.apply(
+        "{kind: Sidecar, metadata: {name: web}, spec: {workloadSelector: {labels: {app: web}}, ingress:"
+        " [{port: {number: 9080, protocol: HTTP, name: in}, defaultEndpoint: '127.0.0.1:8080'}]}}"
+    )
+    built = world.build("web")
+    assert [name for name in built[LISTENER] if name.startswith("inbound")] == ["inbound_0.0.0.0_9080"]
+    endpoint = built[CLUSTER]["inbound|9080||"]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
+    assert endpoint["endpoint"]["address"]["socket_address"]["port_value"] == 8080
