@@ -28,13 +28,26 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "proxy.tcp",
         "differs",
-        "Raw TCP and HTTPS leave a pod past its own sidecar (only http_proxy is set), unless the program asks the "
-        "proxy for a tunnel, as curl -p does. Inbound TCP and gateways are proxied as upstream.",
+        "Raw TCP leaves a pod past its own sidecar (only http_proxy and https_proxy are set), unless the program asks "
+        "the proxy for a tunnel, as curl -p does. HTTPS, inbound TCP and gateways are proxied as upstream.",
+    ),
+    Capability(
+        "traffic.sniffing",
+        "differs",
+        "Towards ports without a declared protocol sidecars use HTTP/1.1, or the bytes of a tunnel as they are; gRPC "
+        "needs the port's name or appProtocol.",
+    ),
+    Capability(
+        "traffic.original_dst",
+        "differs",
+        "Sidecars know what a program asked for, not where it connected: ServiceEntries without endpoints (resolution "
+        "NONE) and load balancing PASSTHROUGH go by name; virtual addresses are not allocated to ServiceEntries; "
+        "DestinationRule tunnel settings and the ports of Sidecar egress listeners change nothing.",
     ),
     Capability(
         "capture.transparent",
         "no",
-        "No iptables and no istio-init: programs reach their sidecar by http_proxy variables, which `env` in an "
+        "No iptables and no istio-init: programs reach their sidecar by http_proxy and https_proxy, which `env` in an "
         "injected container shows. A program that ignores them goes round the sidecar.",
     ),
     Capability(
@@ -46,7 +59,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "proxy.listeners",
         "differs",
         "Listener and route-configuration names differ from a captured pod's (http_proxy, one listener per inbound "
-        "port); clusters, virtual hosts and endpoints are named as upstream's.",
+        "port); clusters, virtual hosts and endpoints are named as upstream's. Ports that nobody declared have none.",
     ),
     Capability(
         "proxy.admin",
@@ -69,13 +82,29 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "certificates.csr",
         "differs",
-        "istiod makes workload keys and sends them with the certificate over SDS; there is no signing service.",
+        "istiod makes workload keys and sends them with the certificate over SDS; there is no signing service. "
+        "DEFAULT_WORKLOAD_CERT_TTL of istiod counts, SECRET_TTL of a pod does not.",
     ),
     Capability(
         "config.ignored",
         "no",
-        "EnvoyFilter, Telemetry, ProxyConfig and WorkloadGroup are stored, but change nothing; access logs follow "
-        "meshConfig.accessLogFile.",
+        "WorkloadGroup is stored, but changes nothing.",
+    ),
+    Capability(
+        "config.envoyfilter",
+        "differs",
+        "Applied to what this lab's proxies have: BOOTSTRAP is not, and changes of outbound listeners or network "
+        "filters hold for all ports. Types that only Istio's own build of Envoy knows are left out.",
+    ),
+    Capability(
+        "telemetry.api",
+        "differs",
+        "Access logging as upstream; metrics can be switched off, but tagOverrides and tracing change nothing.",
+    ),
+    Capability(
+        "authz.audit",
+        "differs",
+        "AUDIT marks requests, as upstream without a plugin: nothing records them.",
     ),
     Capability(
         "gateway.api",
@@ -84,7 +113,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "ListenerSet, BackendTLSPolicy, sessionPersistence, spec.tls of Gateways, infrastructure.parametersRef.",
     ),
     Capability("ambient", "no", "Sidecars only: no ztunnel, no waypoints."),
-    Capability("wasm", "no", "WasmPlugin is stored, not run."),
+    Capability("wasm", "no", "WasmPlugin is accepted, but not run; istiod's log says so of each."),
     Capability(
         "metrics.istio",
         "differs",

@@ -20,6 +20,10 @@ def test_the_canary_from_start_to_full_marks(make_lab: Callable[..., Lab]) -> No
     lab = make_lab()
     # `start` brings up the lab and installs what the exercise needs.
     assert "80 %" in lab.meshlab("start", "canary").stdout
+    # What must be brought by the learner cannot be practised where it is already.
+    refused = lab.meshlab("start", "install-demo", check=False)
+    assert refused.returncode == 2
+    assert "istioctl uninstall --purge" in refused.stderr
     starter = lab.meshlab("check", "canary", "-o", "json", check=False)
     assert starter.returncode == 1
     report = json.loads(starter.stdout)

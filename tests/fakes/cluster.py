@@ -11,6 +11,8 @@ from meshlab.cluster.facade import Cluster, ExecResult, NotFoundError, RefusedEr
 Obj = dict[str, Any]
 Key = tuple[str, str, str]
 
+KINDS = {"deployments.apps": "Deployment", "services": "Service", "configmaps": "ConfigMap", "pods": "Pod"}
+
 
 class ObjectCluster:
     """Objects by (resource, namespace, name); whoever writes is noted in ``calls``.
@@ -63,7 +65,7 @@ class ObjectCluster:
             labels = obj["metadata"].get("labels") or {}
             fits = all(labels.get(key) == value if equals else key in labels for key, equals, value in wanted)
             if kind == resource and namespace in (None, own) and fits:
-                found.append(copy.deepcopy(obj))
+                found.append({"kind": KINDS.get(resource, resource), **copy.deepcopy(obj)})
         return found
 
     def create(self, resource: str, obj: Obj, namespace: str | None = None) -> Obj:
@@ -94,7 +96,7 @@ class ObjectCluster:
         return self.objects.pop((resource, namespace or "", name), None) is not None
 
     def resource_of(self, obj: Obj) -> str:
-        return {"Deployment": "deployments.apps", "Service": "services", "ConfigMap": "configmaps"}[obj["kind"]]
+        return next(resource for resource, kind in KINDS.items() if kind == obj["kind"])
 
     def namespaced_resources(self) -> list[str]:
         return ["configmaps", "deployments.apps", "pods", "services"]

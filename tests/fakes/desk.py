@@ -15,11 +15,11 @@ from meshlab.course.model import Exercise
 from meshlab.course.progress import Progress
 from meshlab.course.reading import Reading
 from meshlab.errors import MeshlabError
+from meshlab.grading.attempt import AttemptRecord
 from meshlab.grading.live import LiveCheck, LiveStatus, TaskStatus
 from meshlab.grading.scripts import File
 from meshlab.grading.session import Hint, Session
 from meshlab.grading.verdicts import Verdict
-from meshlab.grading.workbench import AttemptRecord
 from meshlab.tui.desk import Desk
 
 T = TypeVar("T")

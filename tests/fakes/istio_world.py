@@ -36,6 +36,10 @@ PLURALS = {
     "TCPRoute": "tcproutes.gateway.networking.k8s.io",
     "TLSRoute": "tlsroutes.gateway.networking.k8s.io",
     "ReferenceGrant": "referencegrants.gateway.networking.k8s.io",
+    "EnvoyFilter": "envoyfilters.networking.istio.io",
+    "Telemetry": "telemetries.telemetry.istio.io",
+    "ProxyConfig": "proxyconfigs.networking.istio.io",
+    "WasmPlugin": "wasmplugins.extensions.istio.io",
 }
 
 
@@ -181,6 +185,7 @@ class World:
             hidden_ip=hidden_address(ip),
             service_account=pod["spec"]["serviceAccountName"],
             labels=metadata["labels"],
+            version="1.31.0",
         )
 
     def build(

@@ -11,13 +11,13 @@ from typing import Any, cast
 from meshlab.cluster.facade import Stop, WatchEvent
 from meshlab.course.model import Exercise
 from meshlab.errors import ClusterUnreachable, UsageError
+from meshlab.grading.attempt import AttemptRecord
 from meshlab.grading.engine import ExerciseResult
 from meshlab.grading.evidence import Evidence
 from meshlab.grading.live import LiveCheck, LiveStatus
 from meshlab.grading.registry import Check, CheckContext, Registry, lacks_nothing
 from meshlab.grading.session import Session
 from meshlab.grading.verdicts import Verdict
-from meshlab.grading.workbench import AttemptRecord
 from tests.fakes.grading import ProbedCluster
 
 WAIT_S = 10

@@ -51,6 +51,60 @@ _CURL = HostCurl(("curl",), fallback=BuiltIn(f"{_HERE}.curl.command:main"))
 _DEBIAN: dict[str, Program] = {**_COREUTILS, **_TEXT, **_SHELL, "bash": HostBinary(("bash",)), "curl": _CURL}
 _DEBIAN |= {"hostname": _CLIENTS["hostname"]}
 
+_CODE = "/opt/microservices"
+_RATINGS = ("v1", "v2", "v-faulty", "v-delayed", "v-unavailable", "v-unhealthy")
+_REVIEWS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("v1", {"ENABLE_RATINGS": "false"}),
+    ("v2", {"ENABLE_RATINGS": "true", "STAR_COLOR": "black"}),
+    ("v3", {"ENABLE_RATINGS": "true", "STAR_COLOR": "red"}),
+)
+
+
+def _bookinfo(name: str, program: str, command: str, environment: dict[str, str], directory: str = _CODE) -> Image:
+    service = name.partition("-")[0]
+    main = BuiltIn(f"{_HERE}.bookinfo.{service}:main")
+    return Image(
+        names=_istio(f"examples-bookinfo-{name}"),
+        command=tuple(command.split()),
+        programs={**_DEBIAN, program: main},
+        environment=environment,
+        working_dir=directory,
+        directory=command.split(maxsplit=1)[0].rpartition("/")[0],
+    )
+
+
+BOOKINFO: tuple[Image, ...] = (
+    _bookinfo("productpage-v1", "python", "python productpage.py 9080", {"FLOOD_FACTOR": "0"}),
+    _bookinfo("productpage-v-flooding", "python", "python productpage.py 9080", {"FLOOD_FACTOR": "100"}),
+    _bookinfo("details-v1", "ruby", "ruby details.rb 9080", {"SERVICE_VERSION": "v1"}),
+    _bookinfo(
+        "details-v2",
+        "ruby",
+        "ruby details.rb 9080",
+        {"SERVICE_VERSION": "v2", "ENABLE_EXTERNAL_BOOK_SERVICE": "true"},
+    ),
+    *(
+        _bookinfo(
+            f"ratings-{version}",
+            "node",
+            "node /opt/microservices/ratings.js 9080",
+            {"SERVICE_VERSION": version},
+        )
+        for version in _RATINGS
+    ),
+    *(
+        _bookinfo(
+            f"reviews-{version}",
+            "server",
+            "/opt/ibm/wlp/bin/server run defaultServer",
+            {"SERVICE_VERSION": version, **environment},
+            "/opt/ibm/wlp",
+        )
+        for version, environment in _REVIEWS
+    ),
+)
+"""Bookinfo's services; the versions of ratings that need a database answer that there is none."""
+
 IMAGES: tuple[Image, ...] = (
     Image(
         names=("docker.io/curlimages/curl", "quay.io/curl/curl"),
@@ -99,10 +153,44 @@ IMAGES: tuple[Image, ...] = (
         )
         for version in ("v1", "v2")
     ),
+    *BOOKINFO,
+    Image(
+        names=_istio("tcp-echo-server"),
+        entrypoint=("/bin/tcp-echo",),
+        programs={**_DEBIAN, "tcp-echo": BuiltIn(f"{_HERE}.tcp_echo:main")},
+    ),
+    Image(
+        names=("docker.io/fortio/fortio",),
+        entrypoint=("/usr/bin/fortio",),
+        command=("server",),
+        programs={"fortio": BuiltIn(f"{_HERE}.fortio.command:main")},
+    ),
     Image(
         names=("docker.io/mccutchen/go-httpbin", "ghcr.io/mccutchen/go-httpbin"),
         command=("/bin/go-httpbin",),
         programs={"go-httpbin": BuiltIn(f"{_HERE}.httpbin.server:main")},
+    ),
+    Image(
+        names=_istio("ext-authz"),
+        entrypoint=("/usr/local/bin/extauthz",),
+        programs={**_DEBIAN, "extauthz": BuiltIn(f"{_HERE}.extauthz:main")},
+    ),
+    Image(
+        names=("docker.io/envoyproxy/ratelimit",),
+        command=("/bin/ratelimit",),
+        programs={**BUSYBOX, "ratelimit": BuiltIn(f"{_HERE}.ratelimit.server:main")},
+    ),
+    Image(
+        names=("docker.io/library/redis",),
+        entrypoint=("docker-entrypoint.sh",),
+        command=("redis-server",),
+        programs={
+            **BUSYBOX,
+            "docker-entrypoint.sh": BuiltIn(f"{_HERE}.redis.server:entrypoint"),
+            "redis-server": BuiltIn(f"{_HERE}.redis.server:main"),
+            "redis-cli": BuiltIn(f"{_HERE}.redis.cli:main"),
+        },
+        working_dir="/data",
     ),
     Image(
         names=_istio("pilot"),

@@ -44,7 +44,8 @@ class KeyPair:
 
     def rotation_due(self, grace: float = 0.5) -> dt.datetime:
         """When to replace it: with ``grace`` of its life left, as upstream's SECRET_GRACE_PERIOD_RATIO."""
-        return self.not_after - (self.not_after - self.not_before) * grace
+        issued = self.not_before + BACKDATE
+        return self.not_after - (self.not_after - issued) * grace
 
 
 def spiffe_id(namespace: str, service_account: str, trust_domain: str = "cluster.local") -> str:

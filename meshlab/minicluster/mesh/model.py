@@ -15,8 +15,11 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Literal
 
-from meshlab.minicluster.mesh.policy import AuthorizationRule, JwtPolicy, ServicePolicy
-from meshlab.minicluster.mesh.routing import Gateway, RouteTable
+from meshlab.minicluster.mesh.observation import Observation
+from meshlab.minicluster.mesh.patches import PatchSet
+from meshlab.minicluster.mesh.policy import AuthorizationRule, JwtPolicy, LocalityPolicy, ServicePolicy
+from meshlab.minicluster.mesh.providers import AccessLogSink, ExternalAuthorizer
+from meshlab.minicluster.mesh.routing import Destination, Gateway, Retry, RouteTable
 
 Labels = Mapping[str, str]
 
@@ -145,6 +148,10 @@ class Service:
     """Whether it is a Kubernetes Service: those have short names."""
     subject_alt_names: tuple[str, ...] = ()
     """Identities the servers must present, beyond those of the endpoints."""
+    failover_priority: tuple[str, ...] = ()
+    """Labels by which endpoints near the client are preferred, whatever policies say nothing else."""
+    one_address: bool = False
+    """With DNS: only the first address of each answer is used, and looked up for new connections."""
     created: str = ""
 
     def port(self, number: int) -> ServicePort | None:
@@ -215,6 +222,10 @@ class ProxyNode:
     service_account: str
     labels: Labels
     trust_domain: str = "cluster.local"
+    version: str = ""
+    """The version of the mesh that it says to be of."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What else it says of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +244,33 @@ class Settings:
     """A format of the user's own; empty: the mesh's default."""
     access_log_json: bool = False
     connect_timeout_s: float = 10.0
+    trust_domain_aliases: tuple[str, ...] = ()
+    """Further trust domains whose identities count as the mesh's own."""
+    authorizers: tuple[ExternalAuthorizer, ...] = ()
+    sinks: tuple[AccessLogSink, ...] = ()
+    """Where access logs may go, if a telemetry rule or the default says so."""
+    default_sinks: tuple[str, ...] = ()
+    default_retry: Retry | None = None
+    """What routes do that say nothing of retries; None: Istio's own default."""
+    upgrade_to_http2: bool = False
+    """Whether connections to HTTP ports use HTTP/2 unless a policy says otherwise."""
+    locality: LocalityPolicy = field(default_factory=LocalityPolicy)
+    """How places count where no policy says."""
 
 
 @dataclass(frozen=True, slots=True)
-class EgressScope:
-    """What some workloads may reach outside, when it differs from the mesh's setting."""
+class IngressListener:
+    """A port on which some workloads receive, in place of what services and containers say."""
+
+    port: int
+    protocol: Protocol
+    target_port: int
+    """Where the program listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarScope:
+    """What some workloads may reach outside and receive, when it differs from the mesh's setting."""
 
     namespace: str
     """Empty: the whole mesh."""
@@ -246,6 +279,10 @@ class EgressScope:
     hosts: tuple[tuple[str, str], ...] | None
     """(namespace or ``*``, host pattern) pairs that are visible; None: everything."""
     ref: ConfigRef
+    ingress: tuple[IngressListener, ...] = ()
+    """Empty: the ports of services and containers."""
+    egress_proxy: Destination | None = None
+    """Where requests to unknown hosts go instead of to their own address."""
     created: str = ""
 
 
@@ -264,7 +301,9 @@ class Mesh:
     gateways: tuple[Gateway, ...] = ()
     authorization: tuple[AuthorizationRule, ...] = ()
     jwt_policies: tuple[JwtPolicy, ...] = ()
-    egress_scopes: tuple[EgressScope, ...] = ()
+    patch_sets: tuple[PatchSet, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    sidecar_scopes: tuple[SidecarScope, ...] = ()
 
     @cached_property
     def services_by_host(self) -> Mapping[str, Service]:
@@ -273,6 +312,15 @@ class Mesh:
         for service in self.services:
             found.setdefault(service.host, service)
         return found
+
+    @cached_property
+    def failover_labels(self) -> Labels:
+        """The labels of clients by which some policy prefers endpoints, as keys."""
+        policies = [part for policy in self.service_policies for part in policy.parts()]
+        localities = [p.load_balancing.locality for p in policies if p.load_balancing and p.load_balancing.locality]
+        lists = [locality.failover_priority for locality in (self.settings.locality, *localities)]
+        lists += [service.failover_priority for service in self.services]
+        return {label.partition("=")[0]: "" for labels in lists for label in labels}
 
     @cached_property
     def workloads_by_name(self) -> Mapping[tuple[str, str], Workload]:

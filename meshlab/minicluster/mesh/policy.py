@@ -39,13 +39,23 @@ class LocalityPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmUp:
+    """How traffic to a new endpoint grows."""
+
+    duration_s: float
+    minimum_percent: float = 10.0
+    aggression: float = 1.0
+    """1: linearly."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadBalancing:
     """How an endpoint is chosen."""
 
     algorithm: Literal["LEAST_REQUEST", "ROUND_ROBIN", "RANDOM", "PASSTHROUGH"] | None = None
     hash_key: HashKey | None = None
     locality: LocalityPolicy | None = None
-    warm_up_s: float | None = None
+    warm_up: WarmUp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +110,24 @@ class ClientTls:
 
 
 @dataclass(frozen=True, slots=True)
+class Tunnel:
+    """Connections go through an HTTP proxy, which is asked for another target."""
+
+    host: str
+    port: int
+    use_post: bool = False
+    """POST instead of CONNECT."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryBudget:
+    """How much of the traffic may be retries; it takes the place of a fixed limit."""
+
+    percent: float
+    minimum_concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
 class TrafficPolicy:
     """How clients behave towards a service, a subset or a port. What is None comes from the wider policy."""
 
@@ -107,6 +135,10 @@ class TrafficPolicy:
     connection_pool: ConnectionPool | None = None
     outlier_detection: OutlierDetection | None = None
     tls: ClientTls | None = None
+    retry_budget: RetryBudget | None = None
+    proxy_protocol: Literal["V1", "V2"] | None = None
+    """Announce the client's address to the server in a PROXY header of that version."""
+    tunnel: Tunnel | None = None
     ports: Mapping[int, TrafficPolicy] = field(default_factory=dict)
     """A port's policy replaces the whole of this one for that port."""
 
@@ -115,7 +147,7 @@ class TrafficPolicy:
         return self.ports.get(port, self)
 
     def overlaid(self, narrower: TrafficPolicy | None) -> TrafficPolicy:
-        """This policy with a subset's laid over it, part by part; ports of both are kept, the subset's win."""
+        """This policy with a subset's laid over it, part by part."""
         if narrower is None:
             return self
         parts: dict[str, Any] = {
@@ -123,7 +155,7 @@ class TrafficPolicy:
             for part in fields(self)
             if part.name != "ports"
         }
-        return TrafficPolicy(**parts, ports={**self.ports, **narrower.ports})
+        return TrafficPolicy(**parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +182,11 @@ class ServicePolicy:
     """The clients it is for; empty: all of its namespace."""
     created: str = ""
 
+    def parts(self) -> list[TrafficPolicy]:
+        """Every traffic policy in it: its own, its subsets' and their ports'."""
+        found = [self.policy, *(subset.policy for subset in self.subsets if subset.policy is not None)]
+        return [*found, *(port for policy in found for port in policy.ports.values())]
+
     def subset(self, name: str) -> Subset | None:
         """The subset of that name."""
         return next((subset for subset in self.subsets if subset.name == name), None)
@@ -161,8 +198,12 @@ class Source:
 
     principals: tuple[StringMatch, ...] = ()
     not_principals: tuple[StringMatch, ...] = ()
-    request_principals: tuple[StringMatch, ...] = ()
-    not_request_principals: tuple[StringMatch, ...] = ()
+    service_accounts: tuple[str, ...] = ()
+    """``namespace/name``."""
+    not_service_accounts: tuple[str, ...] = ()
+    request_principals: tuple[str, ...] = ()
+    """``issuer/subject``, with a ``*`` at the begin or the end."""
+    not_request_principals: tuple[str, ...] = ()
     namespaces: tuple[StringMatch, ...] = ()
     not_namespaces: tuple[StringMatch, ...] = ()
     ip_blocks: tuple[str, ...] = ()
@@ -183,6 +224,9 @@ class Operation:
     not_methods: tuple[StringMatch, ...] = ()
     paths: tuple[StringMatch, ...] = ()
     not_paths: tuple[StringMatch, ...] = ()
+    path_templates: tuple[str, ...] = ()
+    """Alternatives to ``paths``, with ``{*}`` for one segment and ``{**}`` for any number."""
+    not_path_templates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +259,10 @@ class AuthorizationRule:
     """ALLOW with none: nothing is allowed."""
     ref: ConfigRef
     created: str = ""
+    provider: str = ""
+    """CUSTOM: the name of the external authorizer."""
+    dry_run: bool = False
+    """Only counted, never enforced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,14 +272,17 @@ class JwtRule:
     issuer: str
     audiences: tuple[str, ...] = ()
     jwks: str = ""
-    """The key set itself."""
-    jwks_uri: str = ""
+    """The key set itself; empty while it could not be fetched."""
     from_headers: tuple[tuple[str, str], ...] = ()
     from_params: tuple[str, ...] = ()
+    from_cookies: tuple[str, ...] = ()
     claim_headers: tuple[tuple[str, str], ...] = ()
     """(header, claim)."""
     forward: bool = False
     payload_header: str = ""
+    space_delimited_claims: tuple[str, ...] = ()
+    key_source: str = ""
+    """The URL from which the keys are fetched; empty if the policy has them itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ class HttpMatch:
     source_labels: Mapping[str, str] = field(default_factory=dict)
     source_namespace: str = ""
     gateways: tuple[str, ...] = ()
+    stat_prefix: str = ""
+    """Statistics of the requests that match are kept under this name."""
 
     @property
     def is_catch_all(self) -> bool:
@@ -72,7 +74,11 @@ class HttpMatch:
             or self.headers
             or self.without_headers
             or self.query_params
-            or (self.uri is not None and (self.uri.kind, self.uri.value) not in (("prefix", "/"), ("regex", ".*")))
+            or (
+                self.uri is not None
+                and self.uri.kind != "present"
+                and (self.uri.kind, self.uri.value) not in (("prefix", "/"), ("regex", ".*"))
+            )
         )
 
 
@@ -140,6 +146,8 @@ class DirectResponse:
 
     status: int
     body: str | None = None
+    body_base64: str = ""
+    """Instead of ``body``: bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,8 @@ class Retry:
     """Conditions of the proxy's vocabulary; empty: the mesh's default."""
     status_codes: tuple[int, ...] = ()
     remote_localities: bool = False
-    ignore_previous_hosts: bool = True
+    ignore_previous_hosts: bool | None = None
+    """Whether retries avoid endpoints that were tried; None: as the kind of load balancing suggests."""
     back_off_s: float | None = None
 
 

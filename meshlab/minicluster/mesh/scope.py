@@ -11,13 +11,13 @@ from functools import cached_property
 
 from meshlab.minicluster.mesh.hostnames import host_matches
 from meshlab.minicluster.mesh.model import (
-    EgressScope,
     Labels,
     Mesh,
     MtlsMode,
     Protocol,
     ProxyNode,
     Service,
+    SidecarScope,
     Workload,
     matches,
     visible,
@@ -35,8 +35,9 @@ def scope_key(mesh: Mesh, namespace: str, labels: Labels) -> ScopeKey:
     """Equal for proxies that see exactly the same."""
     selecting = [
         *(policy.selector for policy in mesh.service_policies),
-        *(scope.selector for scope in mesh.egress_scopes),
+        *(scope.selector for scope in mesh.sidecar_scopes),
         *(m.source_labels for t in mesh.route_tables for r in t.http for m in r.matches),
+        mesh.failover_labels,
         *(m.source_labels for t in mesh.route_tables for r in (*t.tcp, *t.tls) for m in r.matches),
     ]
     keys = {key for selector in selecting for key in selector}
@@ -59,20 +60,15 @@ class Scope:
         self._policies: dict[str, ServicePolicy | None] = {}
 
     @cached_property
-    def egress(self) -> EgressScope | None:
-        """The egress scope in force: one that selects the workload over the namespace's over the mesh's."""
-        levels: dict[int, EgressScope] = {}
-        for scope in self.mesh.egress_scopes:
-            if scope.namespace not in ("", self.namespace) or not matches(scope.selector, self.labels):
-                continue
-            levels.setdefault(0 if scope.selector else 1 if scope.namespace else 2, scope)
-        return levels[min(levels)] if levels else None
+    def sidecar(self) -> SidecarScope | None:
+        """The sidecar scope in force."""
+        return sidecar_scope(self.mesh, self.namespace, self.labels)
 
     @property
     def allow_unknown_hosts(self) -> bool:
         """Whether a request to a host that nobody declared is forwarded."""
-        if self.egress is not None and self.egress.allow_unknown_hosts is not None:
-            return self.egress.allow_unknown_hosts
+        if self.sidecar is not None and self.sidecar.allow_unknown_hosts is not None:
+            return self.sidecar.allow_unknown_hosts
         return self.mesh.settings.allow_unknown_hosts
 
     @cached_property
@@ -89,7 +85,7 @@ class Scope:
         return dict(sorted(found.items()))
 
     def _in_egress(self, namespace: str, host: str) -> bool:
-        hosts = self.egress.hosts if self.egress is not None else None
+        hosts = self.sidecar.hosts if self.sidecar is not None else None
         if hosts is None:
             return True
         return any(owner in ("*", namespace) and host_matches(pattern, host) for owner, pattern in hosts)
@@ -159,11 +155,11 @@ class Scope:
         policy = self.service_policy(host, service_namespace)
         if policy is None:
             return TrafficPolicy()
-        found = policy.policy.for_port(port)
         narrower = policy.subset(subset)
         if narrower is None or narrower.policy is None:
-            return found
-        return found.overlaid(narrower.policy).overlaid(narrower.policy.ports.get(port))
+            return policy.policy.for_port(port)
+        # A port's settings inherit nothing, neither at the top nor in a subset.
+        return narrower.policy.ports.get(port) or policy.policy.for_port(port).overlaid(narrower.policy)
 
     def destination_port(self, destination: Destination, listen_port: int) -> int:
         """The port a destination means: its own, the only one the service has, else that of the request."""
@@ -175,13 +171,25 @@ class Scope:
         return listen_port
 
     def source_matches(self, match: HttpMatch | L4Match, gateways: frozenset[str], port: int) -> bool:
-        """Whether the parts of a match hold that do not depend on the request: client, gateway and port."""
-        return (
-            matches(match.source_labels, self.labels)
-            and match.source_namespace in ("", self.namespace)
-            and (not match.gateways or not gateways.isdisjoint(match.gateways))
-            and match.port in (None, port)
-        )
+        """Whether the parts of a match hold that do not depend on the request: client, gateway and port.
+
+        As upstream, an HTTP match that names gateways does not look at the client any more; one on connections does.
+        """
+        if match.port not in (None, port) or (match.gateways and gateways.isdisjoint(match.gateways)):
+            return False
+        if match.gateways and isinstance(match, HttpMatch):
+            return True
+        return matches(match.source_labels, self.labels) and match.source_namespace in ("", self.namespace)
+
+
+def sidecar_scope(mesh: Mesh, namespace: str, labels: Labels) -> SidecarScope | None:
+    """The scope in force for a workload: one that selects it over the namespace's over the mesh's; the oldest wins."""
+    levels: dict[int, SidecarScope] = {}
+    for scope in mesh.sidecar_scopes:
+        if scope.namespace not in ("", namespace) or not matches(scope.selector, labels):
+            continue
+        levels.setdefault(0 if scope.selector else 1 if scope.namespace else 2, scope)
+    return levels[min(levels)] if levels else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +202,8 @@ class InboundPort:
     mtls: MtlsMode
     services: tuple[tuple[str, int], ...] = ()
     """(host, service port) of the services that lead here, oldest first."""
+    app_port: int = 0
+    """Where the program listens, if elsewhere."""
 
     @property
     def service_port(self) -> int:
@@ -222,7 +232,11 @@ def inbound_ports(mesh: Mesh, proxy: ProxyNode) -> list[InboundPort]:
                 continue
             protocols.setdefault(target, port.protocol)
             leading.setdefault(target, []).append((service.host, port.number))
-    for declared in workload.ports if workload is not None else ():
+    scope = sidecar_scope(mesh, proxy.namespace, labels)
+    ingress = {listener.port: listener for listener in scope.ingress} if scope is not None else {}
+    if ingress:
+        protocols = {port: listener.protocol for port, listener in ingress.items()}
+    for declared in workload.ports if workload is not None and not ingress else ():
         if declared.protocol == "TCP":
             protocols.setdefault(declared.number, Protocol.AUTO)
     return [
@@ -231,6 +245,7 @@ def inbound_ports(mesh: Mesh, proxy: ProxyNode) -> list[InboundPort]:
             protocol=protocols[port],
             mtls=mesh.mtls_mode(proxy.namespace, labels, port),
             services=tuple(leading.get(port, ())),
+            app_port=ingress[port].target_port if port in ingress else port,
         )
         for port in sorted(protocols)
         if port not in SIDECAR_PORTS

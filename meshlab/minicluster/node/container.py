@@ -239,6 +239,9 @@ class Container:
         host.event("Normal", "Created", f"Created container: {record.name}", record)
         host.event("Normal", "Started", f"Started container {record.name}", record)
         self._changed()
+        if self._stopping.is_set():
+            # Told to stop while its process was being started: then nobody else is left to end it.
+            self._kill_soon(instance, 0.0, f"Stopping container {record.name}")
         living = asyncio.create_task(self._live(instance))
         try:
             code = await instance.wait()

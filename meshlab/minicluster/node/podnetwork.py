@@ -86,7 +86,8 @@ class PodNetwork:
         url = self.proxy_url(container)
         if not url:
             return {}
-        return {"http_proxy": url, "HTTP_PROXY": url, "no_proxy": NO_PROXY, "NO_PROXY": NO_PROXY}
+        names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")
+        return {**dict.fromkeys(names, url), "no_proxy": NO_PROXY, "NO_PROXY": NO_PROXY}
 
 
 def declared_ports(containers: Iterable[Obj]) -> list[int]:

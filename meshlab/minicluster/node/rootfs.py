@@ -95,6 +95,20 @@ def host_steps() -> list[RootStep]:
     return steps
 
 
+def place(steps: list[RootStep], volume: RootStep) -> None:
+    """Add a volume's mount to the steps: last, unless it would hide what programs need to run.
+
+    A volume at ``/tmp`` must not take away the lab or the Python that lie there; they are mounted into it. That needs a
+    place to mount on, so a read-only volume hides them all the same.
+    """
+    inside = (
+        position
+        for position, step in enumerate(steps)
+        if step.kind == "bind" and step.target.startswith(volume.target.rstrip("/") + "/")
+    )
+    steps.insert(len(steps) if volume.read_only else next(inside, len(steps)), volume)
+
+
 def python_steps(
     prefixes: Iterable[str] = (sys.prefix, sys.base_prefix, sys.exec_prefix),
     search_path: Sequence[str] | None = None,

@@ -296,9 +296,8 @@ class Runtime:
         steps.append(RootStep("bind", config.context.runtime_dir, os.path.realpath(config.context.runtime_dir)))
         if config.working_dir not in ("", "/"):
             steps.append(RootStep("dir", config.working_dir, optional=True))
-        steps += [
-            RootStep("bind", mount.target, str(mount.source), read_only=mount.read_only) for mount in config.mounts
-        ]
+        for mount in config.mounts:
+            rootfs.place(steps, RootStep("bind", mount.target, str(mount.source), read_only=mount.read_only))
         return tuple(steps)
 
 

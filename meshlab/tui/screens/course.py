@@ -19,6 +19,7 @@ from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
 from textual.widgets import Footer
+from textual.worker import WorkType
 
 from meshlab.cluster.tools import Variables
 from meshlab.course.catalogue import Course
@@ -26,7 +27,7 @@ from meshlab.course.outline import Outline, outline
 from meshlab.errors import MeshlabError
 from meshlab.tui.desk import Desk, explain
 from meshlab.tui.keys import COURSE_KEYS, TERMINAL_KEY
-from meshlab.tui.screens.dialogs import Help
+from meshlab.tui.screens.dialogs import help_on
 from meshlab.tui.widgets.course_tree import CourseTree, Place
 from meshlab.tui.widgets.exercise_card import ExerciseCard
 from meshlab.tui.widgets.exercise_place import ExercisePlace
@@ -352,14 +353,7 @@ class CourseScreen(Screen[None]):
 
     def action_help(self) -> None:
         """Help on the focused pane."""
-        nodes: list[Any] = [*(self.focused.ancestors_with_self if self.focused else ()), self]
-        text = next((node.HELP for node in nodes if getattr(node, "HELP", None)), "")
-        keys = [
-            (self.app.get_key_display(entry.binding), entry.binding.tooltip)
-            for entry in self.active_bindings.values()
-            if entry.binding.tooltip and entry.enabled
-        ]
-        self.app.push_screen(Help(text, keys))
+        self.app.push_screen(help_on(self))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only keys that do something now."""
@@ -403,7 +397,9 @@ class CourseScreen(Screen[None]):
             except Exception as error:
                 self.show_error(explain(error))
 
-        self.run_worker(guarded(), group=group, exclusive=True)
+        # Handed over uncalled: a screen that is closing never calls it.
+        work: WorkType[None] = guarded
+        self.run_worker(work, group=group, exclusive=True)
 
 
 def _outcomes(status: LiveStatus) -> list[str]:

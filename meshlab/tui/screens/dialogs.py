@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.highlight import highlight
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Label, Markdown, Static
 
 if TYPE_CHECKING:
@@ -143,3 +143,15 @@ class Help(ModalScreen[None]):
     def on_mount(self) -> None:
         """Let the arrow keys scroll."""
         self.query_one(".dialog-body").focus()
+
+
+def help_on(screen: Screen[Any]) -> Help:
+    """The help of what has the focus, with every key that works there now."""
+    nodes: list[Any] = [*(screen.focused.ancestors_with_self if screen.focused else ()), screen]
+    text = next((node.HELP for node in nodes if getattr(node, "HELP", None)), "")
+    keys = [
+        (screen.app.get_key_display(entry.binding), entry.binding.tooltip)
+        for entry in screen.active_bindings.values()
+        if entry.binding.tooltip and entry.enabled
+    ]
+    return Help(text, keys)

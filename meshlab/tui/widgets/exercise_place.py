@@ -16,6 +16,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input
+from textual.worker import WorkType
 
 from meshlab.course.exercises import load
 from meshlab.course.model import Exercise
@@ -320,4 +321,6 @@ class ExercisePlace(Vertical):
             except Exception as error:
                 self.post_message(self.Failed(self, explain(error)))
 
-        self.run_worker(guarded(), group="exercise", exclusive=exclusive)
+        # Handed over uncalled: a screen that is closing never calls it.
+        work: WorkType[None] = guarded
+        self.run_worker(work, group="exercise", exclusive=exclusive)

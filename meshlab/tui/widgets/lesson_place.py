@@ -16,6 +16,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
+from textual.worker import WorkType
 
 from meshlab.course.model import Block, Lesson, Step
 from meshlab.course.reading import Reading
@@ -211,7 +212,9 @@ class LessonPlace(Vertical):
             except Exception as error:
                 self.post_message(self.Failed(self, explain(error)))
 
-        self.run_worker(guarded(), group=group)
+        # Handed over uncalled: a screen that is closing never calls it.
+        work: WorkType[None] = guarded
+        self.run_worker(work, group=group)
 
 
 async def _output(command: str, environment: Mapping[str, str], directory: str) -> str:

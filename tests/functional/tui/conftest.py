@@ -25,7 +25,8 @@ W = TypeVar("W", bound=Widget)
 
 COURSE = Path(__file__).parent / "course"
 ISTIO = MeshInfo("istio", "1.31.0", ready=True, gateways=())
-WAIT_S = 10.0
+WAIT_S = 20.0
+POLL_S = 0.05
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Driven:
         deadline = time.monotonic() + WAIT_S
         while not (value := probe()):
             assert time.monotonic() < deadline, "nothing came of it in time"
-            await self.pilot.pause(0.01)
+            await self.pilot.pause(POLL_S)
         return value
 
     async def says(self, text: str) -> None:

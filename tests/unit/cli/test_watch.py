@@ -13,9 +13,9 @@ from meshlab.cli.main import main
 from meshlab.cli.watch import Lines, watch
 from meshlab.course.ids import timestamp
 from meshlab.errors import ClusterUnreachable, UsageError
+from meshlab.grading.attempt import AttemptRecord
 from meshlab.grading.live import LiveStatus, TaskStatus
 from meshlab.grading.verdicts import Verdict
-from meshlab.grading.workbench import AttemptRecord
 from tests.fakes.grading import FAIL, PASS, exercise, task
 from tests.fakes.live import LiveWorld
 

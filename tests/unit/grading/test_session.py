@@ -12,8 +12,8 @@ from meshlab.cluster.facade import Cluster
 from meshlab.cluster.providers.choice import EmbeddedProvider
 from meshlab.course.catalogue import find_course
 from meshlab.course.progress import Progress
+from meshlab.grading.attempt import AttemptRecord
 from meshlab.grading.session import Session
-from meshlab.grading.workbench import AttemptRecord
 from meshlab.labs import LabPaths
 from tests.fakes.grading import FAIL, PASS, results
 

@@ -11,21 +11,27 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.envoy.authorization import http_filters, network_filters, route_settings
+from meshlab.minicluster.mesh.envoy.accesslogs import relogged
+from meshlab.minicluster.mesh.envoy.authorization import Authorization
 from meshlab.minicluster.mesh.envoy.autopassthrough import auto_passthrough_clusters
 from meshlab.minicluster.mesh.envoy.clusters import fixed_clusters, inbound_cluster, outbound_clusters
-from meshlab.minicluster.mesh.envoy.endpoints import load_assignments
+from meshlab.minicluster.mesh.envoy.endpoints import load_assignments, own_loopback
+from meshlab.minicluster.mesh.envoy.filters import access_logs
 from meshlab.minicluster.mesh.envoy.gateways import bound_servers, gateway_listeners, gateway_routes
+from meshlab.minicluster.mesh.envoy.jwt import jwt_filters
 from meshlab.minicluster.mesh.envoy.listeners import (
-    InboundFilters,
     inbound_listener,
     inbound_routes,
     outbound_listeners,
     virtual_inbound,
 )
+from meshlab.minicluster.mesh.envoy.overlay import PolicyFilters, guarded
+from meshlab.minicluster.mesh.envoy.patching import patched
 from meshlab.minicluster.mesh.envoy.virtualhosts import http_proxy_routes
 from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, LISTENER, ROUTE
-from meshlab.minicluster.mesh.model import Locality, Mesh, ProxyNode
+from meshlab.minicluster.mesh.model import Labels, Locality, Mesh, ProxyNode
+from meshlab.minicluster.mesh.observation import Side, applying, disabled_metrics
+from meshlab.minicluster.mesh.observation import access_logs as observed_logs
 from meshlab.minicluster.mesh.scope import Scope, ScopeKey, inbound_ports, scope_key
 
 __all__ = ["CLUSTER", "ENDPOINT", "LISTENER", "ROUTE", "ProxyNode", "build"]
@@ -87,32 +93,57 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
         shared.endpoints[key, locality] = load_assignments(scope, locality, shared.port)
     found: Resources = {
         CLUSTER: dict(shared.clusters[key]),
-        ENDPOINT: dict(shared.endpoints[key, locality]),
+        ENDPOINT: own_loopback(shared.endpoints[key, locality], proxy.hidden_ip),
         LISTENER: {},
         ROUTE: {},
     }
+    policies = _policies(mesh, proxy, labels, scope, shared.port)
     if proxy.type == "router":
-        _add_router(found, mesh, proxy, scope, shared.port)
+        _add_router(found, mesh, proxy, scope, policies, shared.port)
     else:
         if key not in shared.routes:
             shared.routes[key] = http_proxy_routes(scope, shared.port)
         routes = shared.routes[key]
         found[ROUTE][routes["name"]] = routes
-        _add_sidecar(found, mesh, proxy, shared.port)
-    return found
+        _add_sidecar(found, mesh, proxy, policies, shared.port)
+    _apply_observations(found, scope, proxy, labels)
+    return patched(found, scope, proxy, labels, shared.port)
 
 
-def _add_sidecar(found: Resources, mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> None:
+def _apply_observations(found: Resources, scope: Scope, proxy: ProxyNode, labels: Labels) -> None:
+    """Give listeners the access logs that telemetry rules want, where those differ from the mesh's."""
+    mesh, settings = scope.mesh, scope.mesh.settings
+    observations = applying(mesh.observations, proxy.namespace, labels)
+    if not observations and not settings.default_sinks:
+        return
+    before = access_logs(settings)
+    for name, listener in found[LISTENER].items():
+        side: Side = "SERVER" if listener.get("traffic_direction") == "INBOUND" else "CLIENT"
+        logs = observed_logs(observations, settings.sinks, settings.default_sinks, side)
+        found[LISTENER][name] = relogged(listener, before, logs, disabled_metrics(observations, side), scope)
+
+
+def _policies(mesh: Mesh, proxy: ProxyNode, labels: Labels, scope: Scope, ports: Callable[[int], int]) -> PolicyFilters:
+    """What stands in front of a workload: external checks, then tokens, then rules."""
+    authorization = Authorization(mesh, proxy.namespace, labels, scope, ports)
+    tokens = jwt_filters(mesh, proxy.namespace, labels, gateway=proxy.type == "router")
+    return PolicyFilters(
+        http=[*authorization.custom_filters(http=True), *tokens, *authorization.filters(http=True)],
+        network=[*authorization.custom_filters(http=False), *authorization.filters(http=False)],
+    )
+
+
+def _add_sidecar(
+    found: Resources, mesh: Mesh, proxy: ProxyNode, policies: PolicyFilters, ports: Callable[[int], int]
+) -> None:
     for listener in (
         *outbound_listeners(proxy, mesh.settings, ports),
         virtual_inbound(proxy, mesh.settings, ports),
     ):
         found[LISTENER][listener["name"]] = listener
-    http = http_filters()
     for inbound in inbound_ports(mesh, proxy):
-        policies = InboundFilters(http=http, network=network_filters(mesh, proxy, inbound, ports))
-        listener = inbound_listener(proxy, inbound, mesh.settings, ports, policies)
-        routes = inbound_routes(inbound, route_settings(mesh, proxy, ports))
+        listener = guarded(inbound_listener(proxy, inbound, mesh.settings, ports), policies)
+        routes = inbound_routes(inbound)
         cluster = inbound_cluster(proxy, inbound, ports)
         found[LISTENER][listener["name"]] = listener
         found[CLUSTER][cluster["name"]] = cluster
@@ -120,11 +151,18 @@ def _add_sidecar(found: Resources, mesh: Mesh, proxy: ProxyNode, ports: Callable
             found[ROUTE][routes["name"]] = routes
 
 
-def _add_router(found: Resources, mesh: Mesh, proxy: ProxyNode, scope: Scope, ports: Callable[[int], int]) -> None:
+def _add_router(
+    found: Resources,
+    mesh: Mesh,
+    proxy: ProxyNode,
+    scope: Scope,
+    policies: PolicyFilters,
+    ports: Callable[[int], int],
+) -> None:
     servers = bound_servers(mesh, proxy)
     passing = [host for b in servers if b.server.tls.mode == "AUTO_PASSTHROUGH" for _, host in b.server.hosts]
     for cluster in auto_passthrough_clusters(passing, scope):
         found[CLUSTER][cluster["name"]] = cluster
     for listener in gateway_listeners(proxy, servers, scope, ports):
-        found[LISTENER][listener["name"]] = listener
+        found[LISTENER][listener["name"]] = guarded(listener, policies)
     found[ROUTE].update(gateway_routes(servers, scope))

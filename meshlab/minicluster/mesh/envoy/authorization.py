@@ -1,327 +1,127 @@
-"""Authorization rules as Envoy's RBAC: for requests by route settings, for other connections by network filters.
+"""Authorization policies as filters in front of a workload, each action with one of its own.
 
-Each action has a filter of its own, in the order DENY, ALLOW. The HTTP filters are always there and empty; the rules
-come with the route configuration, so that a new policy is in force at once and closes no connection.
+The order is upstream's: CUSTOM (before tokens are looked at), then AUDIT, DENY, ALLOW. A filter is there only if some
+policy wants it, and carries its rules itself, so that it also holds for requests that no route takes.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.externalauthz import BAD_PROVIDER, http_check, policy_prefix, tcp_check
 from meshlab.minicluster.mesh.envoy.filters import HTTP, NETWORK
-from meshlab.minicluster.mesh.envoy.matching import header_matcher, string_matcher
-from meshlab.minicluster.mesh.envoy.vocabulary import any_of, extension
-from meshlab.minicluster.mesh.model import Mesh, ProxyNode, matches
-from meshlab.minicluster.mesh.policy import AuthorizationRule, Condition, Operation, Permission, Source
-from meshlab.minicluster.mesh.routing import StringMatch
-from meshlab.minicluster.mesh.scope import InboundPort
+from meshlab.minicluster.mesh.envoy.rbac import NEVER, Ports, Writer, rbac_policy
+from meshlab.minicluster.mesh.envoy.vocabulary import extension
+from meshlab.minicluster.mesh.model import Labels, Mesh, Settings, matches
+from meshlab.minicluster.mesh.policy import AuthorizationRule
+from meshlab.minicluster.mesh.providers import ExternalAuthorizer
+from meshlab.minicluster.mesh.scope import Scope
 
-ACTIONS = ("DENY", "ALLOW")
+RBAC_ACTIONS = {"AUDIT": "LOG", "DENY": "DENY", "ALLOW": "ALLOW"}
 """In the order in which they are asked."""
 
-FILTER_NAMES = {action: f"envoy.filters.http.rbac.{action.lower()}" for action in ACTIONS}
-JWT_FILTER = "envoy.filters.http.jwt_authn"
-JWT_PAYLOAD = "payload"
+HTTP_RBAC = "envoy.filters.http.rbac"
+NETWORK_RBAC = "envoy.filters.network.rbac"
 
-SCHEME = "spiffe://"
-ANYTHING: Obj = {"any": True}
-
-_KEYED = re.compile(r"^(request\.headers|request\.auth\.claims)((?:\[[^\]]+\])+)$")
-
-Ports = Callable[[int], int]
+CHECK_PREFIX = "istio_ext_authz_"
+"""Marks what the filter in front of an external check found; the check's filter looks for it."""
+DRY_RUN_PREFIXES = {"DENY": "istio_dry_run_deny_", "ALLOW": "istio_dry_run_allow_"}
+CONNECTION_STATS = "tcp."
 
 
-class RequestsOnly(Exception):
-    """A condition that only HTTP requests can fulfil, on a port that carries something else."""
+class Authorization:
+    """The policies for one workload.
 
-
-def http_filters() -> tuple[Obj, ...]:
-    """The HTTP filters, without rules: they let everything pass until a route has settings for them."""
-    return tuple(
-        extension(FILTER_NAMES[action], HTTP + "rbac.v3.RBAC", rules_stat_prefix=f"{action.lower()}_")
-        for action in ACTIONS
-    )
-
-
-def route_settings(mesh: Mesh, proxy: ProxyNode, ports: Ports) -> Obj:
-    """The filters' settings for the pod's routes: by filter name."""
-    found: Obj = {}
-    for action in ACTIONS:
-        rules = _rules(_applying(mesh, proxy, action), action, ports, http=True)
-        if rules is not None:
-            rbac = {"rules": rules, "rules_stat_prefix": f"{action.lower()}_"}
-            found[FILTER_NAMES[action]] = any_of(HTTP + "rbac.v3.RBACPerRoute", rbac=rbac)
-    return found
-
-
-def network_filters(mesh: Mesh, proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> tuple[Obj, ...]:
-    """The network filters for connections that carry no HTTP."""
-    if inbound.protocol.is_http:
-        return ()
-    found: list[Obj] = []
-    for action in ACTIONS:
-        rules = _rules(_applying(mesh, proxy, action), action, ports, http=False)
-        if rules is not None:
-            found.append(
-                extension(
-                    "envoy.filters.network.rbac",
-                    NETWORK + "rbac.v3.RBAC",
-                    rules=rules,
-                    stat_prefix=f"tcp.{action.lower()}_",
-                )
-            )
-    return tuple(found)
-
-
-def _applying(mesh: Mesh, proxy: ProxyNode, action: str) -> list[AuthorizationRule]:
-    workload = mesh.workloads_by_name.get((proxy.namespace, proxy.pod))
-    labels = workload.labels if workload is not None else proxy.labels
-    return [
-        rule
-        for rule in mesh.authorization
-        if rule.action == action and rule.namespace in ("", proxy.namespace) and matches(rule.selector, labels)
-    ]
-
-
-def _rules(rules: Sequence[AuthorizationRule], action: str, ports: Ports, *, http: bool) -> Obj | None:
-    """The RBAC rules of one action; None if no policy has that action."""
-    if not rules:
-        return None
-    policies: Obj = {}
-    for rule in rules:
-        for position, permission in enumerate(rule.permissions):
-            policy = _policy(permission, ports, http=http, drop=action == "DENY")
-            if policy is not None:
-                policies[f"ns[{rule.ref.namespace}]-policy[{rule.ref.name}]-rule[{position}]"] = policy
-    return {"action": action, "policies": policies}
-
-
-def _policy(permission: Permission, ports: Ports, *, http: bool, drop: bool) -> Obj | None:
-    """One Envoy policy.
-
-    On a port without HTTP a rule that speaks of requests is left out (ALLOW) or loses those parts (DENY), so that in
-    doubt less is allowed.
+    Args:
+        mesh: the model.
+        namespace: the workload's namespace.
+        labels: the workload's labels.
+        scope: what its proxy sees: external authorizers are services.
+        ports: the real port behind a nominal one.
     """
-    writer = _Writer(ports, http=http, drop=drop)
-    try:
-        principals = [writer.source(source) for source in permission.sources] or [ANYTHING]
-        permissions = [writer.operation(operation) for operation in permission.operations] or [ANYTHING]
-        conditions = [writer.condition(condition) for condition in permission.conditions]
-    except RequestsOnly:
+
+    def __init__(self, mesh: Mesh, namespace: str, labels: Labels, scope: Scope, ports: Ports) -> None:
+        self._settings = mesh.settings
+        self._scope = scope
+        self._ports = ports
+        self._rules: dict[str, list[AuthorizationRule]] = {}
+        for rule in mesh.authorization:
+            if rule.namespace in ("", namespace) and matches(rule.selector, labels):
+                self._rules.setdefault(rule.action, []).append(rule)
+
+    def custom_filters(self, *, http: bool) -> list[Obj]:
+        """The filters of the CUSTOM policies: one that finds out whether to ask, and one that asks."""
+        by_provider: dict[str, list[AuthorizationRule]] = {}
+        for rule in self._rules.get("CUSTOM", ()):
+            by_provider.setdefault(rule.provider, []).append(rule)
+        found: list[Obj] = []
+        for provider, rules in sorted(by_provider.items()):
+            authorizer = _find(self._settings, provider) if len(by_provider) == 1 else None
+            check = _check(authorizer, self._scope, http=http) if authorizer is not None else None
+            policies = self._policies([r for r in rules if not r.dry_run], "DENY", policy_prefix(provider), http=http)
+            if check is None:
+                # Whoever cannot be asked has not agreed.
+                refused = {f"{name}{BAD_PROVIDER}": policy for name, policy in policies.items()}
+                found.append(_rbac(http=http, rules={"action": "DENY", "policies": refused}))
+            elif check:
+                shadow = {"action": "DENY", "policies": policies}
+                found += [_rbac(http=http, shadow_rules=shadow, shadow_rules_stat_prefix=CHECK_PREFIX), check]
+        return found
+
+    def filters(self, *, http: bool) -> list[Obj]:
+        """The filters of the other policies, those on trial included."""
+        found: list[Obj] = []
+        for action, envoy_action in RBAC_ACTIONS.items():
+            rules = self._rules.get(action)
+            if not rules:
+                continue
+            members: Obj = {}
+            enforced = [rule for rule in rules if not rule.dry_run]
+            if enforced:
+                policies = self._policies(enforced, action, http=http)
+                members["rules"] = {"action": envoy_action, "policies": policies}
+            tried = [rule for rule in rules if rule.dry_run]
+            if tried:
+                policies = self._policies(tried, action, http=http)
+                members["shadow_rules"] = {"action": envoy_action, "policies": policies}
+                members["shadow_rules_stat_prefix"] = DRY_RUN_PREFIXES.get(action, "")
+            found.append(_rbac(http=http, **members))
+        return found
+
+    def _policies(
+        self, rules: Sequence[AuthorizationRule], action: str, prefix: str = "", *, http: bool
+    ) -> Mapping[str, Obj]:
+        domains = (self._settings.trust_domain, *self._settings.trust_domain_aliases)
+        writer = Writer(self._ports, http=http, drop=action != "ALLOW", trust_domains=domains)
+        found: dict[str, Obj] = {}
+        for rule in rules:
+            name = f"{prefix}ns[{rule.ref.namespace}]-policy[{rule.ref.name}]"
+            if not rule.permissions:
+                found[f"{name}-rule[0]"] = NEVER
+            for position, permission in enumerate(rule.permissions):
+                policy = rbac_policy(permission, writer)
+                if policy is not None:
+                    found[f"{name}-rule[{position}]"] = policy
+        return found
+
+
+def _rbac(*, http: bool, **members: object) -> Obj:
+    if http:
+        return extension(HTTP_RBAC, HTTP + "rbac.v3.RBAC", **members)
+    return extension(NETWORK_RBAC, NETWORK + "rbac.v3.RBAC", stat_prefix=CONNECTION_STATS, **members)
+
+
+def _find(settings: Settings, provider: str) -> ExternalAuthorizer | None:
+    found = [authorizer for authorizer in settings.authorizers if authorizer.name == provider]
+    # A name that several have cannot be meant.
+    return found[0] if len(found) == 1 else None
+
+
+def _check(authorizer: ExternalAuthorizer, scope: Scope, *, http: bool) -> Obj | None:
+    """The filter that asks; empty if this authorizer does not judge bare connections, None if it cannot be reached."""
+    namespace, _, host = authorizer.host.rpartition("/")
+    service = scope.services.get(host)
+    if service is None or (namespace and service.namespace != namespace) or not 1 <= authorizer.port <= 65535:
         return None
-    ids = [part for kind, part in conditions if kind == "principal"]
-    rules = [part for kind, part in conditions if kind == "permission"]
-    return {
-        "permissions": [{"and_rules": {"rules": [{"or_rules": {"rules": permissions}}, *rules]}}],
-        "principals": [{"and_ids": {"ids": [{"or_ids": {"ids": principals}}, *ids]}}],
-    }
-
-
-class _Writer:
-    """Writes the parts of a rule for one kind of port."""
-
-    def __init__(self, ports: Ports, *, http: bool, drop: bool) -> None:
-        self.ports = ports
-        self.http = http
-        self.drop = drop
-
-    def requests_only(self, *values: object) -> bool:
-        """Whether those values are to be ignored here.
-
-        Raises:
-            RequestsOnly: they are asked for, and cannot be ignored.
-        """
-        if self.http or not any(values):
-            return False
-        if self.drop:
-            return True
-        raise RequestsOnly
-
-    def source(self, source: Source) -> Obj:
-        parts: list[Obj] = []
-        skip = self.requests_only(source.request_principals, source.not_request_principals)
-        for values, refused, write in (
-            (source.principals, source.not_principals, _principal),
-            (source.namespaces, source.not_namespaces, _namespace),
-            *(() if skip else ((source.request_principals, source.not_request_principals, _request_principal),)),
-        ):
-            parts += _ids([write(value) for value in values], [write(value) for value in refused])
-        for blocks, refused_blocks, field in (
-            (source.ip_blocks, source.not_ip_blocks, "direct_remote_ip"),
-            (source.remote_ip_blocks, source.not_remote_ip_blocks, "remote_ip"),
-        ):
-            parts += _ids(_ranges(blocks, field), _ranges(refused_blocks, field))
-        return {"and_ids": {"ids": parts}} if parts else ANYTHING
-
-    def operation(self, operation: Operation) -> Obj:
-        parts: list[Obj] = []
-        skip = self.requests_only(
-            operation.hosts,
-            operation.not_hosts,
-            operation.methods,
-            operation.not_methods,
-            operation.paths,
-            operation.not_paths,
-        )
-        if not skip:
-            for values, refused, write in (
-                (operation.hosts, operation.not_hosts, _host),
-                (operation.methods, operation.not_methods, _method),
-                (operation.paths, operation.not_paths, _path),
-            ):
-                parts += _conjunction([write(value) for value in values], [write(value) for value in refused])
-        parts += _conjunction(
-            [self.port(number) for number in operation.ports], [self.port(number) for number in operation.not_ports]
-        )
-        return {"and_rules": {"rules": parts}} if parts else ANYTHING
-
-    def port(self, number: int) -> Obj:
-        # Envoy compares the port that is really bound.
-        return {"destination_port": self.ports(number)}
-
-    def condition(self, condition: Condition) -> tuple[str, Obj]:
-        """A condition, and whether it speaks of the caller (principal) or of the call (permission)."""
-        key = condition.key
-        if key.startswith("request.") and self.requests_only(key):
-            return "principal", ANYTHING
-        permission = self._permission_writer(key)
-        if permission is not None:
-            parts = _conjunction(
-                [part for value in condition.values for part in permission(value)],
-                [part for value in condition.not_values for part in permission(value)],
-            )
-            return "permission", {"and_rules": {"rules": parts}} if parts else ANYTHING
-        principal = _principal_writer(key)
-        parts = _ids(
-            [part for value in condition.values for part in principal(value)],
-            [part for value in condition.not_values for part in principal(value)],
-        )
-        return "principal", {"and_ids": {"ids": parts}} if parts else ANYTHING
-
-    def _permission_writer(self, key: str) -> Callable[[str], list[Obj]] | None:
-        if key == "destination.ip":
-            return lambda value: _ranges([value], "destination_ip")
-        if key == "destination.port":
-            return lambda value: [self.port(int(value))] if value.isdigit() else [_NOTHING_RULE]
-        if key == "connection.sni":
-            return lambda value: [{"requested_server_name": string_matcher(_loose(value))}]
-        return None
-
-
-_NOTHING_RULE: Obj = {"not_rule": ANYTHING}
-_NOTHING_ID: Obj = {"not_id": ANYTHING}
-
-
-def _principal_writer(key: str) -> Callable[[str], list[Obj]]:
-    """How a value of a condition on the caller is written; an unknown key matches nobody."""
-    if key == "source.ip":
-        return lambda value: _ranges([value], "direct_remote_ip")
-    if key == "remote.ip":
-        return lambda value: _ranges([value], "remote_ip")
-    if key == "source.principal":
-        return lambda value: [_principal(_loose(value))]
-    if key == "source.namespace":
-        return lambda value: [_namespace(_loose(value))]
-    if key == "request.auth.principal":
-        return lambda value: [_request_principal(_loose(value))]
-    if key == "request.auth.audiences":
-        return lambda value: [_claim(["aud"], value)]
-    if key == "request.auth.presenter":
-        return lambda value: [_claim(["azp"], value)]
-    keyed = _KEYED.match(key)
-    if keyed is None:
-        return lambda _: [_NOTHING_ID]
-    names = re.findall(r"\[([^\]]+)\]", keyed.group(2))
-    if keyed.group(1) == "request.headers":
-        return lambda value: [{"header": header_matcher(names[0].lower(), _loose(value))}]
-    return lambda value: [_claim(names, value)]
-
-
-def _loose(value: str) -> StringMatch:
-    if value == "*":
-        return StringMatch("present")
-    if value.endswith("*"):
-        return StringMatch("prefix", value[:-1])
-    if value.startswith("*"):
-        return StringMatch("suffix", value[1:])
-    return StringMatch("exact", value)
-
-
-def _ids(wanted: Sequence[Obj], refused: Sequence[Obj]) -> list[Obj]:
-    parts: list[Obj] = [{"or_ids": {"ids": list(wanted)}}] if wanted else []
-    return [*parts, {"not_id": {"or_ids": {"ids": list(refused)}}}] if refused else parts
-
-
-def _conjunction(wanted: Sequence[Obj], refused: Sequence[Obj]) -> list[Obj]:
-    parts: list[Obj] = [{"or_rules": {"rules": list(wanted)}}] if wanted else []
-    return [*parts, {"not_rule": {"or_rules": {"rules": list(refused)}}}] if refused else parts
-
-
-def _principal(match: StringMatch) -> Obj:
-    if match.kind == "suffix":
-        name: Obj = {"safe_regex": {"regex": f"{SCHEME}.*{re.escape(match.value)}"}}
-    elif match.kind == "present":
-        name = {"safe_regex": {"regex": f"{SCHEME}.+"}}
-    else:
-        name = {match.kind: SCHEME + match.value}
-    return {"authenticated": {"principal_name": name}}
-
-
-def _namespace(match: StringMatch) -> Obj:
-    name = re.escape(match.value)
-    pattern = {"exact": name, "prefix": f"{name}[^/]*", "suffix": f"[^/]*{name}", "present": "[^/]+"}[match.kind]
-    return {"authenticated": {"principal_name": {"safe_regex": {"regex": f".*/ns/{pattern}/.*"}}}}
-
-
-def _request_principal(match: StringMatch) -> Obj:
-    """``issuer/subject`` of the token: both claims are compared, as Envoy has no joined one."""
-    if match.kind == "present":
-        return {"and_ids": {"ids": [_claim(["iss"], "*"), _claim(["sub"], "*")]}}
-    issuer, _, subject = match.value.rpartition("/")
-    if match.kind == "prefix":
-        subject = f"{subject}*"
-    if match.kind == "suffix":
-        return {"and_ids": {"ids": [_claim(["iss"], f"*{issuer}"), _claim(["sub"], subject)]}}
-    return {"and_ids": {"ids": [_claim(["iss"], issuer), _claim(["sub"], subject)]}}
-
-
-def _claim(names: Sequence[str], value: str) -> Obj:
-    """A claim of the verified token: equal to the value, or a list that holds it."""
-    condition = {"string_match": string_matcher(_loose(value))}
-    path = [{"key": JWT_PAYLOAD}, *({"key": name} for name in names)]
-    alternatives: list[Obj] = [condition, {"list_match": {"one_of": condition}}]
-    ids = [
-        {"sourced_metadata": {"metadata_matcher": {"filter": JWT_FILTER, "path": path, "value": alternative}}}
-        for alternative in alternatives
-    ]
-    return {"or_ids": {"ids": ids}}
-
-
-def _ranges(blocks: Iterable[str], field: str) -> list[Obj]:
-    """Address ranges; one that is not an address matches nothing, so that a typing error never opens a door."""
-    found: list[Obj] = []
-    for block in blocks:
-        try:
-            network = ipaddress.ip_network(block, strict=False)
-        except ValueError:
-            found.append(_NOTHING_RULE if field == "destination_ip" else _NOTHING_ID)
-            continue
-        found.append({field: {"address_prefix": str(network.network_address), "prefix_len": network.prefixlen}})
-    return found
-
-
-def _host(match: StringMatch) -> Obj:
-    if match.kind == "present":
-        return {"header": {"name": ":authority", "present_match": True}}
-    return {"header": {"name": ":authority", "string_match": string_matcher(match, ignore_case=True)}}
-
-
-def _method(match: StringMatch) -> Obj:
-    return {"header": header_matcher(":method", match)}
-
-
-def _path(match: StringMatch) -> Obj:
-    return {"url_path": {"path": string_matcher(match)}}
+    return http_check(authorizer, service.host) if http else tcp_check(authorizer, service.host)

@@ -40,7 +40,7 @@ def auto_passthrough_clusters(patterns: Sequence[str], scope: Scope) -> Iterator
                 "eds_config": ADS,
                 "service_name": cluster_name("outbound", port, subset, service.host),
             },
-            **traffic_members(traffic, scope.mesh.settings.connect_timeout_s),
+            **traffic_members(traffic, service, scope.mesh.settings),
         }
 
 

@@ -65,6 +65,16 @@ STATS_SUFFIXES = (
 
 
 @dataclass(frozen=True, slots=True)
+class MoreStats:
+    """Statistics that somebody wants beyond the usual ones."""
+
+    prefixes: Sequence[str] = ()
+    suffixes: Sequence[str] = ()
+    expressions: Sequence[str] = ()
+    """Regular expressions on the whole name."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bootstrap:
     """What a bootstrap is made of.
 
@@ -91,8 +101,8 @@ class Bootstrap:
     """NAME, NAMESPACE, LABELS, WORKLOAD_NAME, ..."""
     locality: Mapping[str, str] = field(default_factory=dict)
     """region, zone, sub_zone."""
-    more_stats: Sequence[str] = ()
-    """Prefixes of further statistics to keep."""
+    more_stats: MoreStats = field(default_factory=MoreStats)
+    """Further statistics to keep."""
 
 
 def bootstrap(wanted: Bootstrap) -> Obj:
@@ -184,14 +194,16 @@ def _discovery_cluster(wanted: Bootstrap) -> Obj:
     }
 
 
-def _kept_stats(more: Sequence[str]) -> list[Obj]:
+def _kept_stats(more: MoreStats) -> list[Obj]:
     """Keep what the course looks at: all of the proxy itself and of its listeners, a choice per cluster.
 
     A hundred services otherwise cost each sidecar several megabytes of counters nobody reads.
     """
     whole = [prefix for prefix in STATS_PREFIXES if not prefix.startswith("cluster.")]
     clusters = [prefix for prefix in STATS_PREFIXES if prefix.startswith("cluster.")]
-    patterns: list[Obj] = [{"prefix": prefix} for prefix in (*whole, "listener.", *more)]
+    patterns: list[Obj] = [{"prefix": prefix} for prefix in (*whole, "listener.", *more.prefixes)]
+    patterns += [{"suffix": suffix} for suffix in more.suffixes]
+    patterns += [{"safe_regex": {"regex": expression}} for expression in more.expressions]
     chosen = "|".join(suffix.replace(".", r"\.") for suffix in STATS_SUFFIXES)
     names = "|".join(prefix.replace("|", r"\|").replace(".", r"\.") for prefix in clusters)
     return [*patterns, {"safe_regex": {"regex": f"({names}).*({chosen})"}}]

@@ -12,12 +12,14 @@ from meshlab.minicluster.mesh.envoy.tls import (
     ALPN_HTTP1,
     ALPN_HTTP2,
     ALPN_TCP,
+    announced,
     auto_mtls_matches,
     client_socket,
 )
 from meshlab.minicluster.mesh.envoy.vocabulary import (
     ADS,
     BLACK_HOLE,
+    BLACK_HOLE_TUNNEL,
     HTTP_PROTOCOL_OPTIONS,
     INBOUND_PASSTHROUGH,
     LAB_PASSTHROUGH,
@@ -84,12 +86,12 @@ def outbound_cluster(
     cluster: Obj = {
         "name": name,
         **_discovery(name, service, port, ports),
-        **traffic_members(traffic, settings.connect_timeout_s),
-        **_tls(scope, service, port, subset, traffic),
+        **traffic_members(traffic, service, settings),
+        **announced(_tls(scope, service, port, subset, traffic), traffic.proxy_protocol),
         "metadata": istio_metadata(service_metadata(service.host, service.name, service.namespace), **metadata),
     }
     if port.protocol.is_http or port.protocol is Protocol.AUTO:
-        cluster |= protocol_members(port.protocol, traffic.connection_pool)
+        cluster |= protocol_members(port.protocol, traffic.connection_pool, settings)
     if cluster.get("cluster_type"):
         # The forward proxy balances by itself.
         cluster["lb_policy"] = "CLUSTER_PROVIDED"
@@ -107,7 +109,7 @@ def _discovery(name: str, service: Service, port: ServicePort, ports: Ports) -> 
     if service.resolution is Resolution.NONE:
         return {**_forward_proxy_type(), "upstream_bind_config": ANY_SOURCE}
     return {
-        "type": "STRICT_DNS",
+        "type": "LOGICAL_DNS" if service.one_address else "STRICT_DNS",
         "dns_lookup_family": "V4_ONLY",
         "upstream_bind_config": ANY_SOURCE,
         "load_assignment": {
@@ -119,7 +121,7 @@ def _discovery(name: str, service: Service, port: ServicePort, ports: Ports) -> 
                             "endpoint": {"address": socket_address(e.address, e.port)},
                             "load_balancing_weight": e.weight,
                         }
-                        for e in port.endpoints
+                        for e in (port.endpoints[:1] if service.one_address else port.endpoints)
                     ]
                 }
             ],
@@ -150,7 +152,8 @@ def _tls(scope: Scope, service: Service, port: ServicePort, subset: str, traffic
         *(spiffe_id(settings.trust_domain, *identity) for identity in service.identities()),
     ]
     if port.protocol.is_http or port.protocol is Protocol.AUTO:
-        alpn: tuple[str, ...] = ALPN_HTTP2 if speaks_http2(port.protocol, traffic.connection_pool) else ALPN_HTTP1
+        http2 = speaks_http2(port.protocol, traffic.connection_pool, settings)
+        alpn: tuple[str, ...] = ALPN_HTTP2 if http2 else ALPN_HTTP1
     else:
         alpn = ALPN_TCP
     if traffic.tls is not None:
@@ -176,27 +179,17 @@ def fixed_clusters() -> Iterator[Obj]:
     forward: Obj = {"connect_timeout": "10s", "lb_policy": "CLUSTER_PROVIDED", **_forward_proxy_type()}
     yield {"name": PASSTHROUGH, **forward, "upstream_bind_config": ANY_SOURCE}
     yield {"name": LAB_PASSTHROUGH, **forward}
-    yield {
-        "name": TUNNEL,
-        "type": "STATIC",
-        "connect_timeout": "10s",
-        "load_assignment": {
-            "cluster_name": TUNNEL,
-            "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {
-                            "endpoint": {
-                                "address": {
-                                    "envoy_internal_address": {"server_listener_name": TUNNEL, "endpoint_id": TUNNEL}
-                                }
-                            }
-                        }
-                    ]
-                }
-            ],
-        },
-    }
+    for tunnel in (TUNNEL, BLACK_HOLE_TUNNEL):
+        address = {"envoy_internal_address": {"server_listener_name": tunnel, "endpoint_id": tunnel}}
+        yield {
+            "name": tunnel,
+            "type": "STATIC",
+            "connect_timeout": "10s",
+            "load_assignment": {
+                "cluster_name": tunnel,
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+            },
+        }
 
 
 def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj:
@@ -205,6 +198,7 @@ def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj
     services = [
         {"host": host, "name": host.split(".", 1)[0], "namespace": proxy.namespace} for host, _ in inbound.services
     ]
+    program = socket_address(proxy.hidden_ip, ports(inbound.app_port or inbound.port))
     cluster: Obj = {
         "name": name,
         "type": "STATIC",
@@ -212,9 +206,7 @@ def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj
         "upstream_bind_config": SIDECAR_SOURCE,
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": socket_address(proxy.hidden_ip, ports(inbound.port))}}]}
-            ],
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": program}}]}],
         },
         "metadata": istio_metadata(service_metadata(**services[0]) if services else {}, services=services),
     }

@@ -12,6 +12,7 @@ HTTP = "envoy.extensions.filters.http."
 NETWORK = "envoy.extensions.filters.network."
 LISTENER_FILTERS = "envoy.extensions.filters.listener."
 
+CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
 CORS_FILTER = "envoy.filters.http.cors"
 FAULT_FILTER = "envoy.filters.http.fault"
 FILTER_STATE_FILTER = "envoy.filters.http.set_filter_state"
@@ -125,7 +126,7 @@ def connection_manager(
         members: what differs between inbound, outbound and gateway.
     """
     return extension(
-        "envoy.filters.network.http_connection_manager",
+        CONNECTION_MANAGER,
         NETWORK + "http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=stat_prefix,
         rds={"route_config_name": route_config_name, "config_source": ADS},

@@ -8,7 +8,6 @@ that virtualInbound would have for that port.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.filters import (
@@ -33,6 +32,7 @@ from meshlab.minicluster.mesh.envoy.telemetry import (
 from meshlab.minicluster.mesh.envoy.tls import MESH_ALPN, MESH_HTTP_ALPN, MESH_TCP_ALPN, mesh_server
 from meshlab.minicluster.mesh.envoy.vocabulary import (
     BLACK_HOLE,
+    BLACK_HOLE_TUNNEL,
     HTTP_PROXY,
     HTTP_PROXY_PORT,
     TUNNEL,
@@ -90,6 +90,14 @@ def outbound_listeners(proxy: ProxyNode, settings: Settings, ports: Callable[[in
             "traffic_direction": "OUTBOUND",
             "filter_chains": [{"filters": [unpacked]}],
         },
+        {
+            "name": BLACK_HOLE_TUNNEL,
+            "internal_listener": {},
+            "traffic_direction": "OUTBOUND",
+            # It waits for the client's first bytes; closed sooner, the tunnel would be refused and not opened.
+            "listener_filters": [TLS_INSPECTOR],
+            "filter_chains": [{"filters": [tcp_proxy(BLACK_HOLE, settings, [(BLACK_HOLE, 1)], ())]}],
+        },
     ]
 
 
@@ -105,24 +113,14 @@ def virtual_inbound(proxy: ProxyNode, settings: Settings, ports: Callable[[int],
     }
 
 
-@dataclass(frozen=True, slots=True)
-class InboundFilters:
-    """Policies in front of a port's program, built elsewhere."""
-
-    http: tuple[Obj, ...] = ()
-    network: tuple[Obj, ...] = ()
-    """For connections that carry no HTTP."""
-
-
 def inbound_listener(
     proxy: ProxyNode,
     inbound: InboundPort,
     settings: Settings,
     ports: Callable[[int], int],
-    policies: InboundFilters,
 ) -> Obj:
-    """The listener of one of the pod's ports."""
-    inspectors, chains = _chains(inbound, settings, policies)
+    """The listener of one of the pod's ports, without policies."""
+    inspectors, chains = _chains(inbound, settings)
     listener: Obj = {
         "name": f"inbound_0.0.0.0_{inbound.port}",
         "address": socket_address(proxy.ip, ports(inbound.port)),
@@ -136,11 +134,13 @@ def inbound_listener(
     return listener
 
 
-def _chains(inbound: InboundPort, settings: Settings, policies: InboundFilters) -> tuple[list[Obj], list[Obj]]:
+def _chains(inbound: InboundPort, settings: Settings) -> tuple[list[Obj], list[Obj]]:
     """Listener filters and filter chains for the port's protocol and mTLS mode, as upstream combines them."""
-    http = [_http(inbound, settings, policies)]
-    tcp = [*policies.network, _tcp(inbound, settings)]
-    http_tls, tcp_tls = mesh_server(settings.trust_domain), mesh_server(settings.trust_domain, ())
+    http = [_http(inbound, settings)]
+    tcp = [_tcp(inbound, settings)]
+    aliases = settings.trust_domain_aliases
+    http_tls = mesh_server(settings.trust_domain, aliases=aliases)
+    tcp_tls = mesh_server(settings.trust_domain, (), aliases)
     mode = inbound.mtls
     if inbound.protocol.is_http:
         if mode is MtlsMode.DISABLE:
@@ -177,12 +177,12 @@ def _chain(filters: Sequence[Obj], transport: str, alpn: Sequence[str] = (), soc
     return chain
 
 
-def _http(inbound: InboundPort, settings: Settings, policies: InboundFilters) -> Obj:
+def _http(inbound: InboundPort, settings: Settings) -> Obj:
     return connection_manager(
         f"inbound_0.0.0.0_{inbound.port}",
         settings,
         route_config_name=cluster_name("inbound", inbound.port, "", ""),
-        filters=[TAKE_PEER, *policies.http],
+        filters=[TAKE_PEER],
         telemetry=INBOUND_REQUESTS,
         members={"server_name": SERVER_NAME, **CERTIFICATE_HEADER},
     )
@@ -193,14 +193,8 @@ def _tcp(inbound: InboundPort, settings: Settings) -> Obj:
     return tcp_proxy(name, settings, [(name, 1)], INBOUND_CONNECTIONS)
 
 
-def inbound_routes(inbound: InboundPort, per_filter: Obj) -> Obj:
-    """The route configuration of one of the pod's ports.
-
-    Args:
-        inbound: the port.
-        per_filter: settings of the policy filters. They come with the routes and not with the listener, as a changed
-            listener closes connections.
-    """
+def inbound_routes(inbound: InboundPort) -> Obj:
+    """The route configuration of one of the pod's ports."""
     name = cluster_name("inbound", inbound.port, "", "")
     action: Obj = {"cluster": name, "timeout": "0s"}
     if inbound.protocol is not Protocol.GRPC:
@@ -210,6 +204,4 @@ def inbound_routes(inbound: InboundPort, per_filter: Obj) -> Obj:
     if host:
         route["decorator"] = {"operation": f"{host}:{inbound.service_port}/*"}
     virtual_host: Obj = {"name": f"inbound|http|{inbound.service_port}", "domains": ["*"], "routes": [route]}
-    if per_filter:
-        virtual_host["typed_per_filter_config"] = per_filter
     return {"name": name, "validate_clusters": False, "virtual_hosts": [virtual_host]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.claims import claim_matchers, is_claim
 from meshlab.minicluster.mesh.routing import HttpMatch, StringMatch
 
 PSEUDO_HEADERS = frozenset({"uri", "scheme", "method", "authority"})
@@ -40,18 +41,23 @@ def route_match(match: HttpMatch | None) -> Obj:
         return {"prefix": "/"}
     found: Obj = _path(match)
     headers = [
-        header_matcher(name, condition) for name, condition in match.headers if name.lower() not in PSEUDO_HEADERS
+        header_matcher(name, condition)
+        for name, condition in match.headers
+        if name.lower() not in PSEUDO_HEADERS and not is_claim(name)
     ]
     headers += [
         absent_header_matcher(name, condition)
         for name, condition in match.without_headers
-        if name.lower() not in PSEUDO_HEADERS
+        if name.lower() not in PSEUDO_HEADERS and not is_claim(name)
     ]
     for name, condition in ((":method", match.method), (":authority", match.authority), (":scheme", match.scheme)):
         if condition is not None:
             headers.append(header_matcher(name, condition))
     if headers:
         found["headers"] = headers
+    claims = claim_matchers(match.headers, match.without_headers)
+    if claims:
+        found["dynamic_metadata"] = claims
     if match.query_params:
         found["query_parameters"] = [_query_matcher(name, condition) for name, condition in match.query_params]
     return found
@@ -59,7 +65,7 @@ def route_match(match: HttpMatch | None) -> Obj:
 
 def _path(match: HttpMatch) -> Obj:
     uri = match.uri
-    if uri is None or (uri.kind == "prefix" and uri.value in ("", "/")):
+    if uri is None or uri.kind == "present" or (uri.kind == "prefix" and uri.value in ("", "/")):
         found: Obj = {"prefix": "/"}
     elif uri.kind == "exact":
         found = {"path": uri.value}

@@ -12,6 +12,7 @@ from meshlab.minicluster.mesh.policy import HashKey
 from meshlab.minicluster.mesh.routing import (
     GRPC_STATUS_NAMES,
     Cors,
+    DirectResponse,
     Fault,
     HeaderOperations,
     Headers,
@@ -38,11 +39,18 @@ REDIRECT_CODES = {
     308: "PERMANENT_REDIRECT",
 }
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
 GRPC_STATUS = {name: code for code, name in enumerate(GRPC_STATUS_NAMES)}
 
 
-def retry_policy(retry: Retry | None) -> Obj | None:
-    """A retry policy; None as argument is Istio's default, None as result is: never."""
+def retry_policy(retry: Retry | None, *, sticky: bool = False) -> Obj | None:
+    """A retry policy; None as argument is Istio's default, None as result is: never.
+
+    Args:
+        retry: the policy.
+        sticky: whether a consistent hash chooses the endpoint, which retries then do not leave unless told to.
+    """
     if retry is not None and retry.attempts <= 0:
         return None
     policy: Obj = {
@@ -50,7 +58,8 @@ def retry_policy(retry: Retry | None) -> Obj | None:
         "retry_on": ",".join((retry.retry_on if retry is not None else ()) or DEFAULT_RETRY_ON),
         "host_selection_retry_max_attempts": str(HOST_ATTEMPTS),
     }
-    if retry is None or retry.ignore_previous_hosts:
+    elsewhere = retry.ignore_previous_hosts if retry is not None else None
+    if not sticky if elsewhere is None else elsewhere:
         policy["retry_host_predicate"] = [PREVIOUS_HOSTS]
     if retry is None:
         return policy
@@ -91,8 +100,15 @@ def _without_prefix(prefix: str) -> Obj:
     return {"pattern": {"regex": f"^{re.escape(prefix)}(/?)(.*)"}, "substitution": "/\\2"}
 
 
-def redirect_action(redirect: Redirect, match: HttpMatch | None) -> Obj:
-    """A redirect action."""
+def redirect_action(redirect: Redirect, match: HttpMatch | None, port: int, *, tls: bool) -> Obj:
+    """A redirect action.
+
+    Args:
+        redirect: what is wanted.
+        match: the condition under which it happens.
+        port: the port of the requests.
+        tls: whether they come over TLS.
+    """
     found: Obj = {"response_code": REDIRECT_CODES.get(redirect.code, "MOVED_PERMANENTLY")}
     if redirect.uri:
         # With %PREFIX()% only what the match covered is replaced.
@@ -108,10 +124,21 @@ def redirect_action(redirect: Redirect, match: HttpMatch | None) -> Obj:
         found["host_redirect"] = redirect.authority
     if redirect.scheme:
         found["scheme_redirect"] = redirect.scheme
-    if redirect.port is not None:
-        found["port_redirect"] = redirect.port
-    elif redirect.derive_port == "FROM_PROTOCOL_DEFAULT" and redirect.scheme:
-        found["port_redirect"] = 443 if redirect.scheme == "https" else 80
+    wanted = port if redirect.derive_port == "FROM_REQUEST_PORT" else redirect.port
+    scheme = redirect.scheme or ("https" if tls else "http")
+    # The scheme's own port is not spelled out; it is also what Envoy takes if there is none.
+    if wanted and DEFAULT_PORTS.get(scheme) != wanted:
+        found["port_redirect"] = wanted
+    return found
+
+
+def direct_response_action(response: DirectResponse) -> Obj:
+    """A fixed answer."""
+    found: Obj = {"status": response.status}
+    if response.body is not None:
+        found["body"] = {"inline_string": response.body}
+    elif response.body_base64:
+        found["body"] = {"inline_bytes": response.body_base64}
     return found
 
 
@@ -180,8 +207,7 @@ def cors_settings(cors: Cors) -> Obj:
         members["max_age"] = str(round(cors.max_age_s))
     if cors.credentials is not None:
         members["allow_credentials"] = cors.credentials
-    if cors.forward_unmatched_preflights is not None:
-        members["forward_not_matching_preflights"] = cors.forward_unmatched_preflights
+    members["forward_not_matching_preflights"] = cors.forward_unmatched_preflights is not False
     return any_of(HTTP + "cors.v3.CorsPolicy", **members)
 
 

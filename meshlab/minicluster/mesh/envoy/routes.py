@@ -10,6 +10,7 @@ from meshlab.minicluster.mesh.envoy.filters import CORS_FILTER, FAULT_FILTER
 from meshlab.minicluster.mesh.envoy.matching import route_match
 from meshlab.minicluster.mesh.envoy.routeparts import (
     cors_settings,
+    direct_response_action,
     fault_settings,
     hash_policy,
     header_members,
@@ -28,9 +29,11 @@ from meshlab.minicluster.mesh.envoy.vocabulary import (
 from meshlab.minicluster.mesh.policy import HashKey
 from meshlab.minicluster.mesh.routing import (
     Destination,
+    HeaderOperations,
     HttpMatch,
     HttpRoute,
     L4Route,
+    Retry,
     RouteTable,
     Split,
 )
@@ -47,6 +50,8 @@ class Listening:
     scope: Scope
     gateways: frozenset[str]
     port: int
+    tls: bool = False
+    """Whether clients speak TLS there."""
 
 
 def table_routes(table: RouteTable, listening: Listening) -> list[Obj]:
@@ -72,20 +77,22 @@ def http_route(route: HttpRoute, match: HttpMatch | None, table: RouteTable, lis
     name = ".".join(part for part in (route.name, match.name if match is not None else "") if part)
     if name:
         found["name"] = name
+    if match is not None and match.stat_prefix:
+        found["stat_prefix"] = match.stat_prefix
     headers = route.headers
+    operation = f"{table.ref.name}:{listening.port}"
     if route.redirect is not None:
-        found["redirect"] = redirect_action(route.redirect, match)
+        found["redirect"] = redirect_action(route.redirect, match, listening.port, tls=listening.tls)
     elif route.direct_response is not None:
-        response: Obj = {"status": route.direct_response.status}
-        if route.direct_response.body is not None:
-            response["body"] = {"inline_string": route.direct_response.body}
-        found["direct_response"] = response
+        found["direct_response"] = direct_response_action(route.direct_response)
     else:
         found["route"] = _action(route, match, listening)
         if len(route.splits) == 1:
             headers = joined_headers(route.headers, route.splits[0].headers)
-        operation = route.splits[0].destination.host
-        found["decorator"] = {"operation": f"{operation}:{listening.port}{_operation_path(matcher)}"}
+            if found["route"]["cluster"] != UNKNOWN_SERVICE:
+                _, port, _, host = found["route"]["cluster"].split("|")
+                operation = f"{host}:{port}"
+    found["decorator"] = {"operation": operation + _operation_path(matcher)}
     found |= header_members(headers)
     filters: Obj = {}
     if route.fault is not None:
@@ -99,14 +106,15 @@ def http_route(route: HttpRoute, match: HttpMatch | None, table: RouteTable, lis
 
 def default_route(destination: Destination, listening: Listening, operation: str) -> Obj:
     """The route of a service that no table routes."""
+    hashing = _hash_policies([destination], listening)
     return {
         "name": "default",
         "match": {"prefix": "/"},
         "route": {
-            "cluster": _cluster(destination, listening),
+            "cluster": cluster_of(destination, listening),
             "timeout": "0s",
-            "retry_policy": retry_policy(None),
-            **_hash_policies([destination], listening),
+            **_retries(None, listening, sticky=bool(hashing)),
+            **hashing,
         },
         "decorator": {"operation": operation},
     }
@@ -154,7 +162,7 @@ def _sni_matches(pattern: str, sni: str) -> bool:
 
 def split_clusters(splits: Sequence[Split], listening: Listening) -> list[tuple[str, int]]:
     """The (cluster, weight) pairs of a split."""
-    return [(_cluster(split.destination, listening), split.weight or 1) for split in splits]
+    return [(cluster_of(split.destination, listening), split.weight or 1) for split in splits]
 
 
 def cluster_members(clusters: Sequence[tuple[str, int]]) -> Obj:
@@ -164,7 +172,8 @@ def cluster_members(clusters: Sequence[tuple[str, int]]) -> Obj:
     return {"weighted_clusters": {"clusters": [{"name": name, "weight": weight} for name, weight in clusters]}}
 
 
-def _cluster(destination: Destination, listening: Listening) -> str:
+def cluster_of(destination: Destination, listening: Listening) -> str:
+    """The name of the cluster that a destination means."""
     if not destination.host:
         return UNKNOWN_SERVICE
     service = listening.scope.find_service(destination.host)
@@ -178,21 +187,23 @@ def _action(route: HttpRoute, match: HttpMatch | None, listening: Listening) -> 
     if route.missing_destination_status == 500:
         action["cluster_not_found_response_code"] = "INTERNAL_SERVER_ERROR"
     if len(route.splits) == 1:
-        action["cluster"] = _cluster(route.splits[0].destination, listening)
+        action["cluster"] = cluster_of(route.splits[0].destination, listening)
     else:
         action["weighted_clusters"] = {
             "clusters": [
                 {
-                    "name": _cluster(split.destination, listening),
+                    "name": cluster_of(split.destination, listening),
                     "weight": split.weight,
                     **header_members(split.headers),
+                    **_host_rewrite(split.headers.request),
                 }
                 for split in route.splits
             ]
         }
-    policy = retry_policy(route.retry)
-    if policy is not None:
-        action["retry_policy"] = policy
+    hashing = _hash_policies([split.destination for split in route.splits], listening)
+    action |= hashing
+    # As upstream: retries stay with the endpoint that the hash chose, but only where there is one destination.
+    action |= _retries(route.retry, listening, sticky=bool(hashing) and len(route.splits) == 1)
     if route.rewrite is not None:
         action |= rewrite_members(route.rewrite, match)
     host = _host_from(route)
@@ -201,14 +212,19 @@ def _action(route: HttpRoute, match: HttpMatch | None, listening: Listening) -> 
     if route.mirrors:
         action["request_mirror_policies"] = [
             {
-                "cluster": _cluster(mirror.destination, listening),
+                "cluster": cluster_of(mirror.destination, listening),
                 "runtime_fraction": {"default_value": fraction(mirror.percent)},
                 "trace_sampled": False,
             }
             for mirror in route.mirrors
         ]
-    action |= _hash_policies([split.destination for split in route.splits], listening)
     return action
+
+
+def _retries(retry: Retry | None, listening: Listening, *, sticky: bool) -> Obj:
+    """The retry policy as a member of a route action, if there is to be one."""
+    policy = retry_policy(retry or listening.scope.mesh.settings.default_retry, sticky=sticky)
+    return {"retry_policy": policy} if policy is not None else {}
 
 
 def _host_from(route: HttpRoute) -> str:
@@ -216,7 +232,13 @@ def _host_from(route: HttpRoute) -> str:
     operations = [route.headers.request]
     if len(route.splits) == 1:
         operations.append(route.splits[0].headers.request)
-    return next((v for o in operations for n, v in (*o.set, *o.add) if n.lower() in ("host", ":authority")), "")
+    return next((_host_rewrite(o)["host_rewrite_literal"] for o in operations if _host_rewrite(o)), "")
+
+
+def _host_rewrite(operations: HeaderOperations) -> Obj:
+    named = (v for n, v in (*operations.set, *operations.add) if n.lower() in ("host", ":authority") and v)
+    host = next(named, "")
+    return {"host_rewrite_literal": host} if host else {}
 
 
 def _hash_policies(destinations: Iterable[Destination], listening: Listening) -> Obj:

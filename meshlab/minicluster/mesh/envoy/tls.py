@@ -74,14 +74,17 @@ def mesh_client(sni: str, sans: Sequence[str], alpn: Sequence[str]) -> Obj:
     )
 
 
-def mesh_server(trust_domain: str, alpn: Sequence[str] = ("h2", "http/1.1")) -> Obj:
-    """Mutual TLS with the workload's own certificate, for clients of the trust domain."""
-    trusted = {"san_type": "URI", "matcher": {"prefix": f"spiffe://{trust_domain}/"}}
+def mesh_server(trust_domain: str, alpn: Sequence[str] = ("h2", "http/1.1"), aliases: Sequence[str] = ()) -> Obj:
+    """Mutual TLS with the workload's own certificate, for clients of the trust domain or of one of its aliases."""
+    trusted = [
+        {"san_type": "URI", "matcher": {"prefix": f"spiffe://{domain}/"}}
+        for domain in dict.fromkeys((trust_domain, *aliases))
+    ]
     context: Obj = {
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
         "tls_certificate_sds_secret_configs": [sds(WORKLOAD_SECRET)],
         "combined_validation_context": {
-            "default_validation_context": {"match_typed_subject_alt_names": [trusted]},
+            "default_validation_context": {"match_typed_subject_alt_names": trusted},
             "validation_context_sds_secret_config": sds(ROOT_SECRET),
         },
     }
@@ -141,6 +144,25 @@ def client_socket(tls: ClientTls, host: str, sni: str, sans: Sequence[str], alpn
             }
     wildcard = "*" in host
     return extension(TLS_SOCKET, UPSTREAM_TLS, sni=tls.sni or ("" if wildcard else host), common_tls_context=common)
+
+
+def announced(members: Obj, version: str | None) -> Obj:
+    """A cluster's transport sockets, each behind a PROXY header if a version of that protocol is wanted."""
+    if version is None:
+        return members
+
+    def wrap(socket: Obj) -> Obj:
+        return extension(
+            "envoy.transport_sockets.upstream_proxy_protocol",
+            "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
+            config={"version": version},
+            transport_socket=socket,
+        )
+
+    if "transport_socket_matches" in members:
+        matches = members["transport_socket_matches"]
+        return {"transport_socket_matches": [{**m, "transport_socket": wrap(m["transport_socket"])} for m in matches]}
+    return {"transport_socket": wrap(members.get("transport_socket", RAW_BUFFER))}
 
 
 def gateway_socket(tls: ServerTls, trust_domain: str) -> Obj | None:

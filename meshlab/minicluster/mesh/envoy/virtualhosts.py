@@ -18,6 +18,7 @@ from meshlab.minicluster.mesh.envoy.filters import (
 from meshlab.minicluster.mesh.envoy.routes import (
     Listening,
     cluster_members,
+    cluster_of,
     default_route,
     l4_clusters,
     table_routes,
@@ -27,6 +28,7 @@ from meshlab.minicluster.mesh.envoy.telemetry import WITHOUT_PEER, route_via
 from meshlab.minicluster.mesh.envoy.tls import ALPN_TCP
 from meshlab.minicluster.mesh.envoy.vocabulary import (
     BLACK_HOLE,
+    BLACK_HOLE_TUNNEL,
     HTTP_PROXY,
     HTTP_PROXY_PORT,
     LAB_PASSTHROUGH,
@@ -145,10 +147,16 @@ def _with_port(names: Sequence[str], port: int) -> list[str]:
 def _last_host(scope: Scope, ports: Callable[[int], int]) -> Obj:
     """What happens to everything else: forwarded as it is, or refused."""
     if not scope.allow_unknown_hosts:
-        matches: list[Obj] = [{"connect_matcher": {}}, {"prefix": "/"}]
-        refused: Obj = {"name": "block_all", "direct_response": {"status": 502}, **route_via(BLACK_HOLE)}
-        routes = [{**refused, "match": match} for match in matches]
+        routes: list[Obj] = [
+            {**tunnel_route({"cluster": BLACK_HOLE_TUNNEL}), "name": "block_all"},
+            {"name": "block_all", "match": {"prefix": "/"}, "direct_response": {"status": 502}},
+        ]
+        for route in routes:
+            route.update(route_via(BLACK_HOLE))
         return _virtual_host("block_all", ["*"], routes)
+    if scope.sidecar is not None and scope.sidecar.egress_proxy is not None:
+        target = cluster_of(scope.sidecar.egress_proxy, Listening(scope, MESH, DEFAULT_PORT))
+        return _virtual_host("allow_any", ["*"], [_connect(target, []), _forward(target, [])])
     lab = _lab_prefix(scope)
     # A request for the proxy itself would go round in circles; upstream's virtualOutbound-blackhole.
     own = [{"name": ":authority", "string_match": {"suffix": f":{ports(HTTP_PROXY_PORT)}"}}]

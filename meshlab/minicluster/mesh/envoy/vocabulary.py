@@ -34,6 +34,8 @@ LAB_PASSTHROUGH = "PassthroughCluster-lab"
 """PassthroughCluster for the lab's own addresses: it keeps the pod's address as source, which cannot leave the host."""
 TUNNEL = "http_proxy_tunnel"
 """Cluster and internal listener that take HTTP out of a CONNECT tunnel."""
+BLACK_HOLE_TUNNEL = "http_proxy_blackhole"
+"""Cluster and internal listener that accept a CONNECT tunnel and close it, as a captured connection is closed."""
 HTTP_PROXY_PORT = 15001
 HTTP_PROXY = "http_proxy"
 """Listener and route configuration of sidecars' outbound side."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from meshlab.minicluster.mesh.envoy.bootstrap import MoreStats
+
 META_PREFIX = "ISTIO_META_"
 DISCOVERY_ADDRESS = "istiod.istio-system.svc:15012"
 
@@ -27,6 +29,7 @@ class ProxyOptions:
     """How long connections may last once the pod is told to stop (terminationDrainDuration)."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     trust_domain: str = "cluster.local"
+    more_stats: MoreStats = field(default_factory=MoreStats)
     application_metrics: Mapping[str, str] = field(default_factory=dict)
     """``scrape``, ``port`` and ``path`` of the application's own metrics, to be served beside Envoy's."""
 
@@ -84,7 +87,30 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], *, namespace
         drain_s=5.0 if drain_s is None else drain_s,
         metadata=metadata,
         trust_domain=environment.get("TRUST_DOMAIN") or "cluster.local",
+        more_stats=_more_stats(config.get("proxyStatsMatcher") or {}),
         application_metrics=metrics,
+    )
+
+
+def _more_stats(matcher: Mapping[str, Sequence[str]]) -> MoreStats:
+    return MoreStats(
+        tuple(matcher.get("inclusionPrefixes") or ()),
+        tuple(matcher.get("inclusionSuffixes") or ()),
+        tuple(matcher.get("inclusionRegexps") or ()),
+    )
+
+
+def annotated_stats(wanted: MoreStats, annotations: Mapping[str, str]) -> MoreStats:
+    """With what the older annotations ``sidecar.istio.io/statsInclusion...`` (comma-separated) name as well."""
+
+    def listed(kind: str) -> tuple[str, ...]:
+        text = annotations.get(f"sidecar.istio.io/statsInclusion{kind}", "")
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+
+    return MoreStats(
+        (*wanted.prefixes, *listed("Prefixes")),
+        (*wanted.suffixes, *listed("Suffixes")),
+        (*wanted.expressions, *listed("Regexps")),
     )
 
 

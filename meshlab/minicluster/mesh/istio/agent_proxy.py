@@ -13,7 +13,12 @@ from meshlab.minicluster.mesh.envoy.bootstrap import Bootstrap
 from meshlab.minicluster.mesh.istio.agent_admin import admin_socket
 from meshlab.minicluster.mesh.istio.agent_bootstrap import proxy_bootstrap, write_private, write_token
 from meshlab.minicluster.mesh.istio.agent_envoy import EnvoyProcess, envoy_arguments
-from meshlab.minicluster.mesh.istio.agent_options import ProxyOptions, parse_downward_labels, workload_cluster
+from meshlab.minicluster.mesh.istio.agent_options import (
+    ProxyOptions,
+    annotated_stats,
+    parse_downward_labels,
+    workload_cluster,
+)
 from meshlab.minicluster.mesh.istio.agent_status import Readiness, StatusServer
 from meshlab.minicluster.mesh.istio.pilot.options import VERSION
 from meshlab.minicluster.mesh.telemetry import PEER_VARIABLE, Peer
@@ -118,6 +123,7 @@ class ProxyAgent:
             token="",
             metadata=self._metadata(labels, annotations),
             locality={"zone": self._pod.zone} if self._pod.zone else {},
+            more_stats=annotated_stats(self._options.more_stats, annotations),
         )
         path = self._directory / BOOTSTRAP
         write_private(path, json.dumps(proxy_bootstrap(wanted, self._directory / TOKEN_SECRET), indent=2))

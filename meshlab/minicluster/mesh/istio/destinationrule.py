@@ -16,6 +16,7 @@ from meshlab.minicluster.mesh.istio.reading import (
     integer,
     mapping,
     match_labels,
+    number,
     objects,
     seconds,
     string_map,
@@ -30,9 +31,12 @@ from meshlab.minicluster.mesh.policy import (
     LoadBalancing,
     LocalityPolicy,
     OutlierDetection,
+    RetryBudget,
     ServicePolicy,
     Subset,
     TrafficPolicy,
+    Tunnel,
+    WarmUp,
 )
 
 Algorithm = Literal["LEAST_REQUEST", "ROUND_ROBIN", "RANDOM", "PASSTHROUGH"]
@@ -54,7 +58,7 @@ TLS_MODES: dict[str, Literal["DISABLE", "SIMPLE", "MUTUAL", "MESH_MUTUAL"]] = {
 
 
 def translate_destination_rules(
-    rules: Iterable[Obj], domain: str, default_locality: LocalityPolicy | None, problems: Problems
+    rules: Iterable[Obj], domain: str, default_export: frozenset[str], problems: Problems
 ) -> list[ServicePolicy]:
     """All rules, those for the same host, namespace and clients merged, oldest first.
 
@@ -62,7 +66,7 @@ def translate_destination_rules(
     """
 
     def translate(obj: Obj, ref: ConfigRef) -> list[ServicePolicy]:
-        return [_rule(obj, ref, domain, problems)]
+        return [_rule(obj, ref, domain, default_export, problems)]
 
     translated = [policy for rule in rules for policy in problems.guard(rule, translate)]
     merged: dict[tuple[str, str, tuple[tuple[str, str], ...]], ServicePolicy] = {}
@@ -72,9 +76,7 @@ def translate_destination_rules(
             continue
         key = (policy.namespace, policy.host, tuple(policy.selector.items()))
         merged[key] = _merge(merged[key], policy, problems) if key in merged else policy
-    if default_locality is None:
-        return list(merged.values())
-    return [replace(p, policy=_with_locality(p.policy, default_locality)) for p in merged.values()]
+    return list(merged.values())
 
 
 def _merge(older: ServicePolicy, newer: ServicePolicy, problems: Problems) -> ServicePolicy:
@@ -93,14 +95,7 @@ def _merge(older: ServicePolicy, newer: ServicePolicy, problems: Problems) -> Se
     return replace(older, policy=policy, subsets=older.subsets + added)
 
 
-def _with_locality(policy: TrafficPolicy, default: LocalityPolicy) -> TrafficPolicy:
-    balancing = policy.load_balancing or LoadBalancing()
-    if balancing.locality is not None:
-        return policy
-    return replace(policy, load_balancing=replace(balancing, locality=default))
-
-
-def _rule(obj: Obj, ref: ConfigRef, domain: str, problems: Problems) -> ServicePolicy:
+def _rule(obj: Obj, ref: ConfigRef, domain: str, default_export: frozenset[str], problems: Problems) -> ServicePolicy:
     spec = mapping(obj.get("spec"))
     subsets: dict[str, Subset] = {}
     for item in objects(spec.get("subsets")):
@@ -115,7 +110,7 @@ def _rule(obj: Obj, ref: ConfigRef, domain: str, problems: Problems) -> ServiceP
         namespace=ref.namespace,
         policy=traffic_policy(spec.get("trafficPolicy")),
         subsets=tuple(subsets.values()),
-        export_to=exported_to(spec.get("exportTo"), ref.namespace),
+        export_to=exported_to(spec.get("exportTo"), ref.namespace, default_export),
         ref=ref,
         selector=string_map(mapping(spec.get("workloadSelector")).get("matchLabels")) or match_labels(spec),
         created=created(obj),
@@ -135,6 +130,9 @@ def traffic_policy(value: Any) -> TrafficPolicy:
         connection_pool=_connection_pool(item.get("connectionPool")),
         outlier_detection=_outlier_detection(item.get("outlierDetection")),
         tls=client_tls(item.get("tls")),
+        retry_budget=_retry_budget(item.get("retryBudget")),
+        proxy_protocol=_proxy_protocol(item.get("proxyProtocol")),
+        tunnel=_tunnel(item.get("tunnel")),
         ports=ports,
     )
 
@@ -147,8 +145,36 @@ def _load_balancing(value: Any) -> LoadBalancing | None:
         algorithm=ALGORITHMS.get(text(value.get("simple"))),
         hash_key=_hash_key(value.get("consistentHash")),
         locality=locality_policy(locality) if isinstance(locality, dict) else None,
-        warm_up_s=seconds(mapping(value.get("warmup")).get("duration")) or seconds(value.get("warmupDurationSecs")),
+        warm_up=_warm_up(value),
     )
+
+
+def _warm_up(value: Mapping[str, Any]) -> WarmUp | None:
+    item = mapping(value.get("warmup"))
+    duration = seconds(item.get("duration")) or seconds(value.get("warmupDurationSecs"))
+    if not duration:
+        return None
+    minimum, aggression = number(item.get("minimumPercent")), number(item.get("aggression"))
+    return WarmUp(duration, 10.0 if minimum is None else minimum, 1.0 if aggression is None else aggression)
+
+
+def _retry_budget(value: Any) -> RetryBudget | None:
+    if not isinstance(value, dict):
+        return None
+    percent = number(value.get("percent"))
+    return RetryBudget(0.2 if percent is None else percent, integer(value.get("minRetryConcurrency")) or 3)
+
+
+def _proxy_protocol(value: Any) -> Literal["V1", "V2"] | None:
+    if not isinstance(value, dict):
+        return None
+    return "V2" if value.get("version") == "V2" else "V1"
+
+
+def _tunnel(value: Any) -> Tunnel | None:
+    item = mapping(value)
+    host, port = text(item.get("targetHost")), integer(item.get("targetPort"))
+    return Tunnel(host, port, text(item.get("protocol")).upper() == "POST") if host and port else None
 
 
 def locality_policy(value: Mapping[str, Any]) -> LocalityPolicy:

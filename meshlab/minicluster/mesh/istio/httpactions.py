@@ -81,9 +81,8 @@ def direct_response(value: Any) -> DirectResponse | None:
     if not isinstance(value, dict):
         return None
     body = mapping(value.get("body"))
-    # "bytes" is base64 in JSON; the proxy takes it in the same form, but a text body is all that the course uses.
     content = body.get("string") if isinstance(body.get("string"), str) else None
-    return DirectResponse(integer(value.get("status")) or 200, content)
+    return DirectResponse(integer(value.get("status")) or 200, content, text(body.get("bytes")))
 
 
 def rewrite(value: Any, note: Note) -> Rewrite | None:
@@ -118,14 +117,13 @@ def retry(value: Any) -> Retry | None:
     if codes and "retriable-status-codes" not in conditions:
         conditions.append("retriable-status-codes")
     attempts = integer(value.get("attempts"))
-    ignore = boolean(value.get("retryIgnorePreviousHosts"))
     return Retry(
         attempts=max(attempts, 0) if attempts is not None else 0,
         per_try_timeout_s=seconds(value.get("perTryTimeout")),
         retry_on=tuple(conditions),
         status_codes=tuple(codes),
         remote_localities=boolean(value.get("retryRemoteLocalities")) or False,
-        ignore_previous_hosts=True if ignore is None else ignore,
+        ignore_previous_hosts=boolean(value.get("retryIgnorePreviousHosts")),
         back_off_s=seconds(value.get("backoff")),
     )
 

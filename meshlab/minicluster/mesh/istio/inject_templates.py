@@ -199,7 +199,9 @@ def _image(given: TemplateInput) -> str:
     if "/" in image:
         return str(image)
     hub = given.value("global", "hub", default="registry.istio.io/release")
-    return f"{hub}/{image}:{given.value('global', 'tag', default='1.31.0')}"
+    tag = given.value("global", "tag", default="1.31.0")
+    kind = (_proxy_settings(given).get("image") or {}).get("imageType")
+    return f"{hub}/{image}:{tag}-{kind}" if kind else f"{hub}/{image}:{tag}"
 
 
 def _environment(given: TemplateInput, applications: list[str]) -> list[Obj]:
@@ -249,6 +251,8 @@ def _environment(given: TemplateInput, applications: list[str]) -> list[Obj]:
         plain("ISTIO_META_MESH_ID", mesh_id),
         plain("TRUST_DOMAIN", _trust_domain(given)),
     ]
+    variables = _proxy_settings(given).get("proxyMetadata") or {}
+    environment += [plain(name, str(value)) for name, value in sorted(variables.items())]
     merged = _merged_metrics(given)
     if merged:
         environment.append(plain("ISTIO_PROMETHEUS_ANNOTATIONS", json.dumps(merged, separators=(",", ":"))))
@@ -260,14 +264,19 @@ def _trust_domain(given: TemplateInput) -> str:
 
 
 def _proxy_config(given: TemplateInput) -> str:
-    """The proxy's configuration where it differs from the defaults; the pod's annotation is laid over the mesh's."""
+    """The proxy's configuration where it differs from the defaults."""
+    config = _proxy_settings(given)
+    if config.get("discoveryAddress") == "istiod.istio-system.svc:15012":
+        del config["discoveryAddress"]
+    return json.dumps(config, separators=(",", ":")) + "\n"
+
+
+def _proxy_settings(given: TemplateInput) -> Obj:
+    """The proxy's configuration; the pod's annotation is laid over the mesh's."""
     import yaml
 
     config = dict(given.config.mesh_config.get("defaultConfig") or {})
-    if config.get("discoveryAddress") == "istiod.istio-system.svc:15012":
-        del config["discoveryAddress"]
-    override = yaml.safe_load(given.annotations.get("proxy.istio.io/config") or "") or {}
-    return json.dumps(config | override, separators=(",", ":")) + "\n"
+    return config | (yaml.safe_load(given.annotations.get("proxy.istio.io/config") or "") or {})
 
 
 def _holds_application(given: TemplateInput) -> bool:

@@ -1,21 +1,10 @@
-"""PeerAuthentication and RequestAuthentication: what a workload's ports and routes accept."""
+"""PeerAuthentication: what a workload's ports accept."""
 
 from __future__ import annotations
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.istio.reading import (
-    Problems,
-    boolean,
-    created,
-    integer,
-    mapping,
-    match_labels,
-    objects,
-    text,
-    texts,
-)
+from meshlab.minicluster.mesh.istio.reading import Problems, created, integer, mapping, match_labels, text
 from meshlab.minicluster.mesh.model import ConfigRef, MtlsMode, MtlsPolicy
-from meshlab.minicluster.mesh.policy import JwtPolicy, JwtRule
 
 MODES = {mode.value: mode for mode in MtlsMode}
 
@@ -45,29 +34,3 @@ def translate_peer_authentication(obj: Obj, ref: ConfigRef, root: str, problems:
             created=created(obj),
         )
     ]
-
-
-def translate_request_authentication(obj: Obj, ref: ConfigRef, root: str, problems: Problems) -> list[JwtPolicy]:
-    """The JWT policy of one RequestAuthentication; no proxy enforces it yet, which is said."""
-    problems.add("requestauthentication.ignored", ref, f"{ref} is not enforced: tokens are not checked yet")
-    spec = mapping(obj.get("spec"))
-    rules = tuple(
-        JwtRule(
-            issuer=text(item.get("issuer")),
-            audiences=texts(item.get("audiences")),
-            jwks=text(item.get("jwks")),
-            jwks_uri=text(item.get("jwksUri")),
-            from_headers=tuple((text(h.get("name")), text(h.get("prefix"))) for h in objects(item.get("fromHeaders"))),
-            from_params=texts(item.get("fromParams")),
-            claim_headers=tuple(
-                (text(h.get("header")), text(h.get("claim"))) for h in objects(item.get("outputClaimToHeaders"))
-            ),
-            forward=boolean(item.get("forwardOriginalToken")) or False,
-            payload_header=text(item.get("outputPayloadToHeader")),
-        )
-        for item in objects(spec.get("jwtRules"))
-    )
-    selector = match_labels(spec)
-    # In the root namespace a selector matches workloads of every namespace.
-    namespace = "" if ref.namespace == root else ref.namespace
-    return [JwtPolicy(namespace, selector, rules, ref, created(obj))]

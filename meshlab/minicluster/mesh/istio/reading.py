@@ -132,11 +132,15 @@ def created(obj: Obj) -> str:
     return text(mapping(obj.get("metadata")).get("creationTimestamp"))
 
 
-def exported_to(value: Any, namespace: str) -> frozenset[str]:
-    """Istio's ``exportTo`` as a set of namespaces: ``.`` is the resource's own, ``~`` is nobody, default everybody."""
-    wanted = texts(value)
-    if not wanted:
-        return frozenset({ANY_NAMESPACE})
+def exported_to(value: Any, namespace: str, default: Iterable[str] = (ANY_NAMESPACE,)) -> frozenset[str]:
+    """Istio's ``exportTo`` as a set of namespaces: ``.`` is the resource's own, ``~`` is nobody.
+
+    Args:
+        value: the field.
+        namespace: the resource's namespace.
+        default: what holds where the field is missing or empty: the mesh's default.
+    """
+    wanted = texts(value) or tuple(default)
     return frozenset(namespace if item == "." else item for item in wanted if item != "~")
 
 

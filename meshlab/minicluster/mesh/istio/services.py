@@ -20,17 +20,26 @@ from meshlab.minicluster.mesh.istio.reading import (
     text,
     texts,
 )
+from meshlab.minicluster.mesh.istio.workloads import REGION_LABEL, SUB_ZONE_LABEL, ZONE_LABEL
 from meshlab.minicluster.mesh.model import ConfigRef, Endpoint, Resolution, Service, ServicePort, Workload
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 EXPORT_ANNOTATION = "networking.istio.io/exportTo"
+
+DISTRIBUTION_ANNOTATION = "networking.istio.io/traffic-distribution"
+NEAR = (REGION_LABEL, ZONE_LABEL, SUB_ZONE_LABEL)
 
 SliceIndex = Mapping[tuple[str, str], Sequence[Obj]]
 """EndpointSlices by (namespace, service name)."""
 
 
 def translate_services(
-    services: Iterable[Obj], slices: Iterable[Obj], workloads: Sequence[Workload], domain: str, problems: Problems
+    services: Iterable[Obj],
+    slices: Iterable[Obj],
+    workloads: Sequence[Workload],
+    domain: str,
+    default_export: frozenset[str],
+    problems: Problems,
 ) -> list[Service]:
     """Every Service with its ports and the endpoints behind them."""
     by_service: dict[tuple[str, str], list[Obj]] = defaultdict(list)
@@ -42,7 +51,7 @@ def translate_services(
     by_ip = {workload.ip: workload for workload in workloads if workload.ip}
 
     def translate(obj: Obj, _: ConfigRef) -> list[Service]:
-        return [_service(obj, by_service, by_ip, domain)]
+        return [_service(obj, by_service, by_ip, domain, default_export)]
 
     found = [service for obj in services for service in problems.guard(obj, translate)]
     return _with_aliases(found, {_host(obj, domain): obj for obj in services}, domain)
@@ -53,7 +62,9 @@ def _host(obj: Obj, domain: str) -> str:
     return f"{text(metadata.get('name'))}.{text(metadata.get('namespace'))}.svc.{domain}"
 
 
-def _service(obj: Obj, slices: SliceIndex, by_ip: Mapping[str, Workload], domain: str) -> Service:
+def _service(
+    obj: Obj, slices: SliceIndex, by_ip: Mapping[str, Workload], domain: str, default_export: frozenset[str]
+) -> Service:
     metadata, spec = mapping(obj.get("metadata")), mapping(obj.get("spec"))
     namespace, name = text(metadata.get("namespace")), text(metadata.get("name"))
     addresses = texts(spec.get("clusterIPs")) or (text(spec.get("clusterIP")),)
@@ -88,10 +99,21 @@ def _service(obj: Obj, slices: SliceIndex, by_ip: Mapping[str, Workload], domain
         addresses=tuple(address for address in addresses if address and address != "None"),
         resolution=Resolution.DNS if external_name else Resolution.ENDPOINTS,
         selector=string_map(spec.get("selector")),
-        export_to=exported_to([part.strip() for part in annotation.split(",") if part.strip()], namespace),
+        export_to=exported_to(
+            [part.strip() for part in annotation.split(",") if part.strip()], namespace, default_export
+        ),
         mesh_external=bool(external_name),
+        failover_priority=_near_first(spec, metadata),
         created=created(obj),
     )
+
+
+def _near_first(spec: Mapping[str, Any], metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels by which endpoints near the client are preferred, for ``trafficDistribution``."""
+    wanted = string_map(metadata.get("annotations")).get(DISTRIBUTION_ANNOTATION) or text(
+        spec.get("trafficDistribution")
+    )
+    return NEAR if wanted in ("PreferClose", "PreferSameZone", "PreferSameNode") else ()
 
 
 def _endpoints(slices: Sequence[Obj], port_name: str, by_ip: Mapping[str, Workload]) -> list[Endpoint]:

@@ -17,25 +17,38 @@ from meshlab.minicluster.mesh.gatewayapi.translate import translate_gateway_api
 from meshlab.minicluster.mesh.hostnames import is_address
 from meshlab.minicluster.mesh.istio.authorizationpolicy import translate_authorization_policy
 from meshlab.minicluster.mesh.istio.destinationrule import locality_policy, translate_destination_rules
+from meshlab.minicluster.mesh.istio.envoyfilter import translate_envoy_filter
+from meshlab.minicluster.mesh.istio.extensionproviders import (
+    access_log_sinks,
+    default_sinks,
+    external_authorizers,
+    provider_names,
+)
 from meshlab.minicluster.mesh.istio.gateway import translate_gateway
 from meshlab.minicluster.mesh.istio.hosts import resolve_host
-from meshlab.minicluster.mesh.istio.peerauthentication import (
-    translate_peer_authentication,
-    translate_request_authentication,
+from meshlab.minicluster.mesh.istio.httpactions import retry
+from meshlab.minicluster.mesh.istio.peerauthentication import translate_peer_authentication
+from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, ref_of, seconds, text, texts
+from meshlab.minicluster.mesh.istio.requestauthentication import translate_request_authentication
+from meshlab.minicluster.mesh.istio.serviceentry import (
+    translate_service_entries,
+    translate_workload_entries,
+    with_listed_workloads,
 )
-from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, seconds, text
-from meshlab.minicluster.mesh.istio.serviceentry import translate_service_entries
 from meshlab.minicluster.mesh.istio.services import translate_services
 from meshlab.minicluster.mesh.istio.sidecar import translate_sidecar
-from meshlab.minicluster.mesh.istio.virtualservice import translate_virtual_service
+from meshlab.minicluster.mesh.istio.telemetry import translate_telemetry
+from meshlab.minicluster.mesh.istio.virtualservice import translate_virtual_services
 from meshlab.minicluster.mesh.istio.workloads import node_localities, translate_workload
-from meshlab.minicluster.mesh.model import ConfigRef, Mesh, Resolution, Service, Settings, Workload
+from meshlab.minicluster.mesh.model import ANY_NAMESPACE, ConfigRef, Mesh, Resolution, Service, Settings, Workload
 from meshlab.minicluster.mesh.routing import HttpRoute, L4Route
 
 T = TypeVar("T")
 
 NETWORKING = "networking.istio.io"
 SECURITY = "security.istio.io"
+TELEMETRY = "telemetry.istio.io"
+EXTENSIONS = "extensions.istio.io"
 
 WATCHED = (
     "services",
@@ -53,8 +66,12 @@ WATCHED = (
     f"requestauthentications.{SECURITY}",
     f"authorizationpolicies.{SECURITY}",
     *GATEWAY_API,
+    f"envoyfilters.{NETWORKING}",
+    f"telemetries.{TELEMETRY}",
+    f"wasmplugins.{EXTENSIONS}",
+    f"proxyconfigs.{NETWORKING}",
 )
-"""The keys of `IstioSnapshot.objects` that are read; a missing one means: none."""
+"""The keys of `IstioSnapshot.objects` that are read (ProxyConfigs: by the injector); a missing one means: none."""
 
 
 @dataclass
@@ -67,6 +84,8 @@ class IstioSnapshot:
     root_namespace: str = "istio-system"
     secrets: Mapping[tuple[str, str], Obj] = field(default_factory=dict)
     """Secrets that the Gateway API's listeners point at, by (namespace, name)."""
+    key_sets: Mapping[str, str] = field(default_factory=dict)
+    """JSON Web Key Sets that were fetched, by where they come from (`JwtRule.key_source`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +118,26 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         return [found] if found else []
 
     workloads = each("pods", workload)
-    services = translate_services(
-        listed("services"), listed("endpointslices.discovery.k8s.io"), workloads, domain, problems
+    exports = {kind: _default_export(snapshot, kind) for kind in ("Service", "VirtualService", "DestinationRule")}
+    listed_workloads = translate_workload_entries(listed(f"workloadentries.{NETWORKING}"))
+    services = with_listed_workloads(
+        translate_services(
+            listed("services"),
+            listed("endpointslices.discovery.k8s.io"),
+            workloads,
+            domain,
+            exports["Service"],
+            problems,
+        ),
+        listed_workloads,
     )
     services += translate_service_entries(
-        listed(f"serviceentries.{NETWORKING}"), listed(f"workloadentries.{NETWORKING}"), workloads, problems
+        listed(f"serviceentries.{NETWORKING}"), listed_workloads, workloads, exports["Service"], problems
     )
-    locality = snapshot.mesh_config.get("localityLbSetting")
     policies = translate_destination_rules(
         listed(f"destinationrules.{NETWORKING}"),
         domain,
-        locality_policy(locality) if isinstance(locality, dict) else None,
+        exports["DestinationRule"],
         problems,
     )
     services = list(_with_lab_addresses(services))
@@ -118,9 +146,8 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         settings=settings,
         services=tuple(services),
         workloads=workloads,
-        route_tables=each(
-            f"virtualservices.{NETWORKING}",
-            lambda obj, ref: translate_virtual_service(obj, ref, problems, domain),
+        route_tables=translate_virtual_services(
+            listed(f"virtualservices.{NETWORKING}"), problems, domain, exports["VirtualService"]
         )
         + gateway_api.tables,
         service_policies=tuple(policies),
@@ -131,15 +158,25 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         + gateway_api.gateways,
         authorization=each(
             f"authorizationpolicies.{SECURITY}",
-            lambda obj, ref: translate_authorization_policy(obj, ref, root, settings.trust_domain, problems),
+            lambda obj, ref: translate_authorization_policy(obj, ref, root, problems),
         ),
         jwt_policies=each(
             f"requestauthentications.{SECURITY}",
-            lambda obj, ref: translate_request_authentication(obj, ref, root, problems),
+            lambda obj, ref: translate_request_authentication(obj, ref, root, snapshot.key_sets, problems),
         ),
-        egress_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root)),
+        patch_sets=each(
+            f"envoyfilters.{NETWORKING}", lambda obj, ref: translate_envoy_filter(obj, ref, root, problems)
+        ),
+        observations=each(
+            f"telemetries.{TELEMETRY}",
+            lambda obj, ref: translate_telemetry(obj, ref, root, provider_names(snapshot.mesh_config), problems),
+        ),
+        sidecar_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root, domain)),
     )
     _check_destinations(model, problems)
+    for plugin in listed(f"wasmplugins.{EXTENSIONS}"):
+        ref = ref_of(plugin)
+        problems.add("wasmplugin.ignored", ref, f"{ref} is not run: this lab has no runtime for WebAssembly")
     return Translation(model, tuple(problems.found), gateway_api.statuses)
 
 
@@ -150,6 +187,11 @@ def _age(obj: Obj) -> tuple[str, str, str]:
         text(metadata.get("name")),
         text(metadata.get("namespace")),
     )
+
+
+def _default_export(snapshot: IstioSnapshot, kind: str) -> frozenset[str]:
+    """Who sees resources of a kind that do not say so themselves (``defaultVirtualServiceExportTo`` ...)."""
+    return frozenset(texts(snapshot.mesh_config.get(f"default{kind}ExportTo"))) or frozenset({ANY_NAMESPACE})
 
 
 def _settings(snapshot: IstioSnapshot) -> Settings:
@@ -166,6 +208,13 @@ def _settings(snapshot: IstioSnapshot) -> Settings:
         access_log_format=text(config.get("accessLogFormat")),
         access_log_json=config.get("accessLogEncoding") == "JSON",
         connect_timeout_s=timeout if timeout is not None and timeout > 0 else 10.0,
+        trust_domain_aliases=texts(config.get("trustDomainAliases")),
+        authorizers=external_authorizers(config),
+        sinks=access_log_sinks(config),
+        default_sinks=default_sinks(config),
+        default_retry=retry(config.get("defaultHttpRetryPolicy")),
+        upgrade_to_http2=config.get("h2UpgradePolicy") == "UPGRADE",
+        locality=locality_policy(mapping(config.get("localityLbSetting"))),
     )
 
 

@@ -20,7 +20,7 @@ from meshlab.minicluster.mesh.istio.validation_common import (
 from meshlab.minicluster.mesh.istio.validation_route import subset_name
 
 POLICY_FIELDS = ("outlierDetection", "connectionPool", "loadBalancer", "tls")
-TOP_POLICY_FIELDS = (*POLICY_FIELDS, "portLevelSettings", "tunnel", "proxyProtocol")
+TOP_POLICY_FIELDS = (*POLICY_FIELDS, "portLevelSettings", "tunnel", "proxyProtocol", "retryBudget")
 NON_NEGATIVE_HTTP = {
     "http1MaxPendingRequests": "http1 max pending requests",
     "http2MaxRequests": "http2 max requests",

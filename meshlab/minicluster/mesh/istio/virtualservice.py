@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.istio.delegates import Delegation, Draft, resolve_delegates
 from meshlab.minicluster.mesh.istio.hosts import resolve_gateway, resolve_host
 from meshlab.minicluster.mesh.istio.httpactions import (
     cors,
@@ -49,28 +50,36 @@ class Unusable(Exception):
     """A match that can never be handed to a proxy."""
 
 
-def translate_virtual_service(obj: Obj, ref: ConfigRef, problems: Problems, domain: str) -> list[RouteTable]:
-    """The route table of one VirtualService; none for a delegate (one without hosts)."""
+def translate_virtual_services(
+    objs: Iterable[Obj], problems: Problems, domain: str, default_export: frozenset[str]
+) -> tuple[RouteTable, ...]:
+    """The route tables of all VirtualServices, delegates merged into those that name them."""
+
+    def draft(obj: Obj, ref: ConfigRef) -> list[Draft]:
+        return [_draft(obj, ref, problems, domain, default_export)]
+
+    def note(table: RouteTable, code: str, message: str) -> None:
+        problems.add(f"virtualservice.{code}", table.ref, f"{table.ref}: {message}")
+
+    return resolve_delegates([found for obj in objs for found in problems.guard(obj, draft)], note)
+
+
+def _draft(obj: Obj, ref: ConfigRef, problems: Problems, domain: str, default_export: frozenset[str]) -> Draft:
     spec = mapping(obj.get("spec"))
     hosts = tuple(dict.fromkeys(resolve_host(host, ref.namespace, domain) for host in texts(spec.get("hosts"))))
-    if not hosts:
-        problems.add("virtualservice.delegate", ref, f"{ref} has no hosts: delegation is not supported")
-        return []
     gateways = tuple(resolve_gateway(name, ref.namespace) for name in texts(spec.get("gateways"))) or (MESH_GATEWAY,)
     reader = _Reader(ref, problems, domain)
-    return [
-        RouteTable(
-            hosts=hosts,
-            gateways=gateways,
-            namespace=ref.namespace,
-            export_to=exported_to(spec.get("exportTo"), ref.namespace),
-            ref=ref,
-            http=tuple(route for item in objects(spec.get("http")) for route in reader.http_route(item)),
-            tcp=tuple(route for item in objects(spec.get("tcp")) for route in reader.l4_route(item)),
-            tls=tuple(route for item in objects(spec.get("tls")) for route in reader.l4_route(item)),
-            created=created(obj),
-        )
-    ]
+    table = RouteTable(
+        hosts=hosts,
+        gateways=gateways,
+        namespace=ref.namespace,
+        export_to=exported_to(spec.get("exportTo"), ref.namespace, default_export),
+        ref=ref,
+        tcp=tuple(route for item in objects(spec.get("tcp")) for route in reader.l4_route(item)),
+        tls=tuple(route for item in objects(spec.get("tls")) for route in reader.l4_route(item)),
+        created=created(obj),
+    )
+    return Draft(table, tuple(route for item in objects(spec.get("http")) for route in reader.http_route(item)))
 
 
 class _Reader:
@@ -84,16 +93,13 @@ class _Reader:
     def note(self, code: str, message: str) -> None:
         self.problems.add(f"virtualservice.{code}", self.ref, f"{self.ref}: {message}")
 
-    def http_route(self, item: Mapping[str, Any]) -> list[HttpRoute]:
+    def http_route(self, item: Mapping[str, Any]) -> list[HttpRoute | Delegation]:
         """One route, or none if it cannot work."""
         wanted = objects(item.get("match"))
         usable = [match for match in map(self.http_match, wanted) if match is not None]
         if wanted and not usable:
             return []
         name = text(item.get("name"))
-        if item.get("delegate"):
-            self.note("delegate", f"route {name or '(unnamed)'} delegates, which is not supported; it was left out")
-            return []
         route = HttpRoute(
             name=name,
             matches=tuple(usable),
@@ -108,6 +114,9 @@ class _Reader:
             cors=cors(item.get("corsPolicy"), self.note),
             headers=headers(item.get("headers")),
         )
+        if isinstance(item.get("delegate"), dict):
+            named = mapping(item["delegate"])
+            return [Delegation(route, text(named.get("namespace")) or self.ref.namespace, text(named.get("name")))]
         if not (route.splits or route.redirect or route.direct_response):
             self.note("action", f"route {name or '(unnamed)'} has no destination, redirect or direct response")
             return []
@@ -147,6 +156,7 @@ class _Reader:
                 source_labels=string_map(item.get("sourceLabels")),
                 source_namespace=text(item.get("sourceNamespace")),
                 gateways=tuple(resolve_gateway(name, self.ref.namespace) for name in texts(item.get("gateways"))),
+                stat_prefix=text(item.get("statPrefix")),
             )
         except Unusable as error:
             self.note("regex", f"a match was left out: {error}")
@@ -164,6 +174,9 @@ class _Reader:
             return StringMatch("exact", condition["exact"])
         if isinstance(condition.get("prefix"), str):
             return StringMatch("prefix", condition["prefix"])
+        if condition.get("regex") == "*":
+            # Not RE2, but upstream reads it as: anything.
+            return StringMatch("present")
         if isinstance(condition.get("regex"), str):
             if not usable_regex(condition["regex"]):
                 raise Unusable(f"{condition['regex']!r} is not a valid RE2 expression")

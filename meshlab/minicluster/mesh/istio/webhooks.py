@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 from aiohttp import web
@@ -18,6 +18,7 @@ from meshlab.minicluster.mesh.istio.inject import (
     inject,
     json_patch,
 )
+from meshlab.minicluster.mesh.istio.proxyconfig import with_proxy_configs
 from meshlab.minicluster.mesh.istio.validation import format_errors, validate
 
 logger = logging.getLogger(__name__)
@@ -62,12 +63,23 @@ class Webhooks:
         api: the cluster, for a namespace that the informer does not have yet.
         namespaces: the informer of namespaces.
         config: the injector's configuration.
+        proxy_configs: the ProxyConfigs there are.
+        root: the root namespace.
     """
 
-    def __init__(self, api: KubeApi, namespaces: Informer, config: Callable[[], InjectionConfig]) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        namespaces: Informer,
+        config: Callable[[], InjectionConfig],
+        proxy_configs: Callable[[], Sequence[Obj]] = tuple,
+        root: str = "istio-system",
+    ) -> None:
         self._api = api
         self._namespaces = namespaces
         self._config = config
+        self._proxy_configs = proxy_configs
+        self._root = root
 
     def application(self) -> web.Application:
         """``/inject`` and ``/validate``, each also with the path parameters that upstream allows."""
@@ -94,7 +106,9 @@ class Webhooks:
         name = request.get("namespace") or pod["metadata"].get("namespace") or "default"
         try:
             namespace = self._namespaces.get(name) or await self._api.get("namespaces", name)
-            result = inject(pod, namespace, self._config())
+            labels = pod["metadata"].get("labels") or {}
+            config = with_proxy_configs(self._config(), self._proxy_configs(), name, labels, self._root)
+            result = inject(pod, namespace, config)
         except (ValueError, UnknownTemplate, StatusError) as error:
             logger.error("injection into %s failed: %s", name, error)
             return _denied(str(error))

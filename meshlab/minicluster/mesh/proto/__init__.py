@@ -62,12 +62,13 @@ def message_class(full_name: str) -> MessageClass:
     return cast(MessageClass, message_factory.GetMessageClass(descriptor))
 
 
-def to_message(type_url: str, value: Obj) -> Message:
+def to_message(type_url: str, value: Obj, *, ignore_unknown: bool = False) -> Message:
     """Parse a dict (field names as in Envoy's documentation, ``@type`` in every Any) into the message it describes.
 
     Args:
         type_url: the message's type, with or without ``type.googleapis.com/``.
         value: the resource as a plain dict; a top-level ``@type`` is allowed.
+        ignore_unknown: leave out fields that the schema does not know.
 
     Raises:
         InvalidResource: an unknown type, an unknown field, or a value of the wrong type.
@@ -75,7 +76,7 @@ def to_message(type_url: str, value: Obj) -> Message:
     message = cast(Message, message_class(type_url.removeprefix(TYPE_PREFIX))())
     fields = {key: item for key, item in value.items() if key != "@type"}
     try:
-        return json_format.ParseDict(fields, message, descriptor_pool=pool())
+        return json_format.ParseDict(fields, message, ignore_unknown_fields=ignore_unknown, descriptor_pool=pool())
     except (json_format.ParseError, TypeError, ValueError, KeyError) as error:
         raise InvalidResource(str(error)) from error
 

@@ -149,6 +149,10 @@ class Pusher:
         if not self.stream.subscribed(type_url):
             return
         available = self._available(type_url)
+        # What was refused is not wanted any more: the proxy has what it should have.
+        for name, resource in available.items():
+            if name in state.rejected and state.acked.get(name) == resource.version:
+                del state.rejected[name]
         changed = {
             name: resource
             for name, resource in available.items()

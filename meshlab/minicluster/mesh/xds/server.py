@@ -84,7 +84,7 @@ def check_node(node_id: str, identity: Identity) -> None:
     parts = node_id.split("~")
     if len(parts) != 4 or parts[0] not in ("sidecar", "router"):
         raise RefusedNode(f"node id {node_id!r} is not of the form type~ip~pod.namespace~domain")
-    pod, _, namespace = parts[2].partition(".")
+    pod, _, namespace = parts[2].rpartition(".")
     if namespace != identity.namespace or (identity.pod and pod != identity.pod):
         raise RefusedNode(f"node id {node_id!r} does not belong to {identity.namespace}/{identity.pod}")
 

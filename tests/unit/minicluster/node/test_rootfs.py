@@ -83,3 +83,14 @@ def test_volume_paths_without_a_private_root(tmp_path: Path) -> None:
     assert context.host_path("relative") == "relative"
     context.save(tmp_path / "c.json")
     assert PodContext.load(tmp_path / "c.json") == context
+
+
+def test_a_volume_does_not_hide_what_programs_need() -> None:
+    """Bookinfo has an emptyDir at /tmp; a lab whose home is below it must still run there."""
+    lab = RootStep("bind", "/tmp/home/lab", "/tmp/home/lab")
+    steps = [RootStep("dir", "/tmp"), RootStep("bind", "/etc/hosts", "/x"), lab]
+    rootfs.place(steps, RootStep("bind", "/tmp", "/volumes/tmp"))
+    rootfs.place(steps, RootStep("bind", "/data", "/volumes/data"))
+    rootfs.place(steps, RootStep("bind", "/tmp/home", "/volumes/config", read_only=True))
+    targets = [step.target for step in steps]
+    assert targets == ["/tmp", "/etc/hosts", "/tmp", "/tmp/home/lab", "/data", "/tmp/home"]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.ca import CertificateAuthority
 from meshlab.minicluster.mesh.envoy import build
+from meshlab.minicluster.mesh.istio.pilot.keysets import KeySets
 from meshlab.minicluster.mesh.istio.pilot.secrets import (
     CA_SUFFIX,
     GATEWAY_API,
@@ -41,6 +42,8 @@ LONGEST_WAIT_S = 0.05
 """... or at the latest so long after the first change (upstream: PILOT_DEBOUNCE_MAX)."""
 MINIMUM_ROTATION_S = 1.0
 
+LEVELS = {"error": logging.ERROR, "warning": logging.WARNING, "info": logging.INFO}
+
 
 class Distributor:
     """Keeps every connected proxy up to date; run `run` in a task.
@@ -49,6 +52,7 @@ class Distributor:
         watch: the cluster as istiod sees it.
         authority: signs the proxies' certificates.
         ports: the real port behind a nominal one.
+        key_sets: fetches the keys that tokens are checked with.
         certificate_ttl: how long a workload certificate lives.
     """
 
@@ -57,11 +61,13 @@ class Distributor:
         watch: ClusterWatch,
         authority: CertificateAuthority,
         ports: Callable[[int], int],
+        key_sets: KeySets,
         certificate_ttl: dt.timedelta | None = None,
     ) -> None:
         self._watch = watch
         self._authority = authority
         self._ports = ports
+        self._key_sets = key_sets
         self._certificates = WorkloadCertificates(authority, lambda: self._trust_domain, certificate_ttl)
         self._cache = ResourceCache()
         self._translation: Translation | None = None
@@ -115,14 +121,25 @@ class Distributor:
                     await self._gather()
                     self._changed_at = None
                     await self._watch.load_secrets()
-                    self._translation = translate(self._watch.snapshot())
-                    for handler in self._handlers:
-                        handler(self._translation)
+                    self._translate()
                     await self._push(set(self._connections))
                 else:
                     await self._push(set(self._newcomers))
             except Exception:
                 logger.exception("a push failed")
+
+    def _translate(self) -> None:
+        snapshot = self._watch.snapshot()
+        snapshot.key_sets = self._key_sets.documents
+        known = set(self.problems)
+        self._translation = translate(snapshot)
+        for problem in self._translation.problems:
+            if problem not in known:
+                logger.log(LEVELS[problem.severity], "%s", problem.message)
+        policies = self._translation.model.jwt_policies
+        self._key_sets.want(rule.key_source for policy in policies for rule in policy.rules if rule.key_source)
+        for handler in self._handlers:
+            handler(self._translation)
 
     async def _wait(self) -> None:
         """Until something happened, or a certificate has to be replaced."""
@@ -176,7 +193,7 @@ class Distributor:
     def _proxy_node(self, connection: ProxyConnection) -> ProxyNode | None:
         identity = connection.identity
         kind, ip, qualified_name, _ = connection.node_id.split("~")
-        pod_name = identity.pod or qualified_name.partition(".")[0]
+        pod_name = identity.pod or qualified_name.rpartition(".")[0]
         pod = self._watch.pods.get(pod_name, identity.namespace)
         pod_ip = ((pod or {}).get("status") or {}).get("podIP") or ""
         if pod is None or pod_ip != ip:
@@ -191,6 +208,8 @@ class Distributor:
             service_account=identity.service_account,
             labels=pod["metadata"].get("labels") or {},
             trust_domain=self._trust_domain,
+            version=str(connection.metadata.get("ISTIO_VERSION") or ""),
+            metadata={key: value for key, value in connection.metadata.items() if isinstance(value, str)},
         )
 
     def _build(self, translation: Translation, node: ProxyNode) -> Mapping[str, Mapping[str, Obj]]:

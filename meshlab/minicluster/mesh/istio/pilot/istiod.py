@@ -23,6 +23,7 @@ from meshlab.minicluster.mesh.istio.pilot.authentication import TokenAuthenticat
 from meshlab.minicluster.mesh.istio.pilot.caretaking import RootCertificates, WebhookConfigurations
 from meshlab.minicluster.mesh.istio.pilot.distribution import Distributor
 from meshlab.minicluster.mesh.istio.pilot.gatewayapi import GatewayApiController
+from meshlab.minicluster.mesh.istio.pilot.keysets import KeySets
 from meshlab.minicluster.mesh.istio.pilot.monitoring import Monitoring
 from meshlab.minicluster.mesh.istio.pilot.options import Options
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
@@ -32,6 +33,7 @@ from meshlab.minicluster.pod import PodContext
 
 logger = logging.getLogger(__name__)
 
+PROXY_CONFIGS = "proxyconfigs.networking.istio.io"
 RETRY_S = 0.5
 STOP_GRACE_S = 0.5
 
@@ -87,8 +89,11 @@ class Istiod:
         service = f"istiod{options.suffix}"
 
         watch = ClusterWatch(self._api, options.namespace, f"istio{options.suffix}")
-        distributor = Distributor(watch, authority, self._ports.real)
+        key_sets = KeySets(pod)
+        self._exit.push_async_callback(key_sets.stop)
+        distributor = Distributor(watch, authority, self._ports.real, key_sets, options.certificate_ttl)
         watch.subscribe(distributor.changed)
+        key_sets.subscribe(distributor.changed)
         xds = XdsServer(TokenAuthenticator(self._api), distributor.connected, distributor.disconnected)
         monitoring = Monitoring(pod.name, options.cluster_id, xds, distributor, lambda: self.ready)
         for port in (options.http_port, options.monitoring_port):
@@ -99,7 +104,9 @@ class Istiod:
         logger.info("All caches have been synced up, marking server ready")
 
         config = InjectionConfigSource(watch.config_maps, options.namespace, options.suffix)
-        webhooks = Webhooks(self._api, watch.namespaces, config.get)
+        webhooks = Webhooks(
+            self._api, watch.namespaces, config.get, lambda: watch.listed(PROXY_CONFIGS), options.namespace
+        )
         await self._serve_http(webhooks.application(), options.webhook_port, server_context(certificate, pod))
         self._exit.push_async_callback(xds.stop, STOP_GRACE_S)
         try:

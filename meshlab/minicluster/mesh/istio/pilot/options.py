@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from meshlab.minicluster.mesh.istio.inject_decision import DEFAULT_REVISION
+from meshlab.minicluster.mesh.istio.reading import seconds
 
 VERSION = "1.31.0-meshlab"
 
@@ -27,6 +29,8 @@ class Options:
     monitoring_port: int = MONITORING_PORT
     webhook_port: int = WEBHOOK_PORT
     xds_port: int = XDS_PORT
+    certificate_ttl: dt.timedelta | None = None
+    """How long workload certificates live; None: a day."""
 
     @property
     def suffix(self) -> str:
@@ -57,7 +61,16 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], *, namespace
         monitoring_port=_port(known.monitoringAddr, MONITORING_PORT),
         webhook_port=_port(known.httpsAddr, WEBHOOK_PORT),
         xds_port=_port(known.secureGRPCAddr, XDS_PORT),
+        certificate_ttl=certificate_ttl(environment),
     )
+
+
+def certificate_ttl(environment: Mapping[str, str]) -> dt.timedelta | None:
+    """How long workload certificates live, by upstream's ``DEFAULT_WORKLOAD_CERT_TTL`` and its maximum."""
+    wanted = seconds(environment.get("DEFAULT_WORKLOAD_CERT_TTL"))
+    longest = seconds(environment.get("MAX_WORKLOAD_CERT_TTL"))
+    given = [value for value in (wanted, longest) if value]
+    return dt.timedelta(seconds=min(given)) if given else None
 
 
 def _port(address: str, default: int) -> int:

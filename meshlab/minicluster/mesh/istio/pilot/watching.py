@@ -74,6 +74,11 @@ class ClusterWatch:
         """All namespaces."""
         return self._informers["namespaces"]
 
+    def listed(self, resource: str) -> Sequence[Obj]:
+        """The objects of one of the watched resources; none if the cluster does not have it."""
+        informer = self._informers.get(resource)
+        return list(informer.objects.values()) if informer is not None else ()
+
     def subscribe(self, handler: Callable[[], None]) -> None:
         """Call ``handler`` after each change that may matter to a proxy; it must only take note."""
         self._handlers.append(handler)

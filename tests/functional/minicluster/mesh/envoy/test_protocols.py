@@ -291,3 +291,17 @@ async def test_circuit_breaker_and_ejection(static_mesh: StaticMesh) -> None:
         # The worker tells the main thread, which ejects: a request may slip through in between.
         while (await static_mesh.get("client", "http://web/")).body != "no healthy upstream":
             await asyncio.sleep(0.01)
+
+
+async def test_where_only_known_hosts_may_be_called_a_tunnel_opens_and_closes(static_mesh: StaticMesh) -> None:
+    """As behind a captured connection, which is accepted whoever is called: curl says 35, not 56."""
+    world = static_mesh.world
+    world.pod("client", {})
+    world.mesh_config = {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}
+    await static_mesh.start("client")
+    reader, writer = await asyncio.open_connection(world.proxy("client").ip, 15001)
+    writer.write(b"CONNECT www.example.org:443 HTTP/1.1\r\nHost: www.example.org:443\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    writer.write(b"\x16\x03\x01\x00\x05hello")
+    assert await reader.read() == b""
+    writer.close()

@@ -98,6 +98,8 @@ spec:
   subsets:
   - {name: v1, labels: {version: v1}, trafficPolicy: {loadBalancer: {simple: RANDOM}, tls: {mode: ISTIO_MUTUAL}}}
   - {name: v2, labels: {version: v2}, trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-user, maglev: {tableSize: 997}}}}}
+  - {name: v5, labels: {version: v5}, trafficPolicy: {proxyProtocol: {version: V2}, retryBudget: {percent: 25}, loadBalancer: {simple: LEAST_REQUEST, warmup: {duration: 30s}}}}
+  - {name: v6, labels: {version: v6}, trafficPolicy: {proxyProtocol: {version: V1}, tls: {mode: SIMPLE, credentialName: shop-cert}}}
   - name: v3
     labels: {version: v3}
     trafficPolicy:
@@ -181,10 +183,75 @@ spec:
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
+metadata: {name: audit}
+spec:
+  action: AUDIT
+  rules:
+  - from: [{source: {notServiceAccounts: [a/b], notRequestPrincipals: ["*"]}}]
+    to: [{operation: {paths: ["/a/{*}/b", "/c/{**}"], notPaths: ["/d/{**}/e"]}}]
+    when:
+    - {key: source.serviceAccount, values: [client]}
+    - {key: source.principal, notValues: ["*"]}
+    - {key: request.auth.principal, values: ["*/x", "y*", z]}
+    - {key: request.auth.presenter, values: ["*"]}
+    - {key: remote.ip, notValues: [192.0.2.1]}
+    - {key: "experimental.envoy.filters.network.mysql_proxy[db.table]", values: ["[update]", all]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: trial, annotations: {istio.io/dry-run: "true"}}
+spec: {action: ALLOW, rules: [{to: [{operation: {methods: [GET]}}]}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: custom}
+spec: {action: CUSTOM, provider: {name: guard}, rules: [{to: [{operation: {paths: [/guarded], ports: ["9000"]}}]}]}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens}
+spec:
+  jwtRules:
+  - issuer: one
+    audiences: [shop]
+    fromHeaders: [{name: x-token, prefix: "T "}, {name: x-other}]
+    fromParams: [key]
+    fromCookies: [session]
+    forwardOriginalToken: true
+    outputPayloadToHeader: x-payload
+    outputClaimToHeaders: [{header: x-sub, claim: sub}]
+  - {issuer: two, jwksUri: "http://keys/jwks.json"}
+---
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: logs}
+spec:
+  accessLogging:
+  - {providers: [{name: file}, {name: als}, {name: tcp}], filter: {expression: "response.code >= 400"}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
 metadata: {name: deny}
 spec: {action: DENY, rules: [{to: [{operation: {methods: [DELETE]}}]}, {from: [{source: {namespaces: [evil]}}]}]}
 """
 
+GRPC_SHOP: dict[str, object] = {"service": "default/shop.default.svc.cluster.local", "port": 81}
+PROVIDERS = [
+    {
+        "name": "guard",
+        "envoyExtAuthzGrpc": {
+            **GRPC_SHOP,
+            "timeout": "1s",
+            "failOpen": True,
+            "statusOnError": "503",
+            "clearRouteCache": True,
+            "includeRequestBodyInCheck": {"maxRequestBytes": 10, "allowPartialMessage": True, "packAsBytes": True},
+        },
+    },
+    {"name": "file", "envoyFileAccessLog": {"path": "/dev/stdout", "logFormat": {"text": "%METADATA(ROUTE:a:b)%"}}},
+    {"name": "als", "envoyHttpAls": GRPC_SHOP},
+    {"name": "tcp", "envoyTcpAls": {**GRPC_SHOP, "logName": "mine"}},
+]
 PORTS = [
     {"name": "http", "port": 80, "targetPort": 8080},
     {"name": "grpc-api", "port": 81, "targetPort": 8081},
@@ -198,7 +265,12 @@ PORTS = [
 def world(request: pytest.FixtureRequest) -> World:
     """A world in which everything is used at once, in one mTLS mode."""
     found = World()
-    found.mesh_config = {"accessLogFile": "/dev/stdout", "accessLogEncoding": "JSON"}
+    found.mesh_config = {
+        "accessLogFile": "/dev/stdout",
+        "accessLogEncoding": "JSON",
+        "trustDomainAliases": ["old.example.com"],
+        "extensionProviders": PROVIDERS,
+    }
     found.add(
         {
             "apiVersion": "v1",

@@ -127,6 +127,7 @@ class Lab:
         self.names: Obj = {"services": {}, "pods": {}}
         self.agents: list[Agent] = []
         self.istiod: Istiod
+        self.options = Options(NAMESPACE)
         self._stack = contextlib.AsyncExitStack()
         self._stop_istiod: asyncio.Event
         self._istiod_task: asyncio.Task[None]
@@ -167,7 +168,7 @@ class Lab:
 
     async def start_istiod(self) -> None:
         """Start (another) istiod and wait until it is ready."""
-        self.istiod = Istiod(self.api, Options(NAMESPACE), self.istiod_pod)
+        self.istiod = Istiod(self.api, self.options, self.istiod_pod)
         self._stop_istiod = asyncio.Event()
         self._istiod_task = asyncio.create_task(self.istiod.run(self._stop_istiod))
         await eventually(lambda: self.istiod.ready or self._istiod_task.done())

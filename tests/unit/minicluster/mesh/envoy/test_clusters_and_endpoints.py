@@ -303,3 +303,61 @@ def test_distribution_by_place() -> None:
     assert [name for name, _, _ in found] == ["r1z1", "r1z2", "r2z1"]
     assert found[0][2] + found[1][2] == 4 * found[2][2]
     assert cluster(world)["common_lb_config"]["locality_weighted_lb_config"] == {}
+
+
+def test_a_ports_settings_inherit_nothing_in_a_subset_either() -> None:
+    subset = {
+        **SUBSETS[0],
+        "trafficPolicy": {
+            "connectionPool": {"tcp": {"maxConnections": 5}},
+            "portLevelSettings": [{"port": {"number": 80}, "loadBalancer": {"simple": "RANDOM"}}],
+        },
+    }
+    world = world_with(subsets=[subset], trafficPolicy={"outlierDetection": {"interval": "1s"}})
+    found = cluster(world, f"outbound|80|v1|{HOST}")
+    assert found["lb_policy"] == "RANDOM"
+    assert "outlier_detection" not in found
+    assert found["circuit_breakers"]["thresholds"][0]["max_connections"] == MAX_UINT32
+
+
+def test_warm_up_retry_budget_and_proxy_header() -> None:
+    policy = {
+        "loadBalancer": {"simple": "ROUND_ROBIN", "warmup": {"duration": "30s", "aggression": 2}},
+        "retryBudget": {"percent": 25, "minRetryConcurrency": 7},
+        "proxyProtocol": {"version": "V2"},
+        "tls": {"mode": "DISABLE"},
+    }
+    found = cluster(world_with(trafficPolicy=policy))
+    slow_start = found["round_robin_lb_config"]["slow_start_config"]
+    assert slow_start["slow_start_window"] == "30s"
+    assert (slow_start["aggression"]["default_value"], slow_start["min_weight_percent"]) == (2.0, {"value": 10.0})
+    assert found["circuit_breakers"]["thresholds"][0]["retry_budget"] == {
+        "budget_percent": {"value": 25.0},
+        "min_retry_concurrency": 7,
+    }
+    socket = found["transport_socket"]["typed_config"]
+    assert socket["config"] == {"version": "V2"}
+    assert socket["transport_socket"]["name"] == "envoy.transport_sockets.raw_buffer"
+
+
+def test_http_versions_follow_policy_mesh_or_client() -> None:
+    def http(**members: Any) -> Obj:
+        world = world_with(**({"trafficPolicy": {"connectionPool": {"http": members}}} if members else {}))
+        world.mesh_config = {"h2UpgradePolicy": "UPGRADE"}
+        (options,) = cluster(world)["typed_extension_protocol_options"].values()
+        found: Obj = options
+        return found
+
+    assert "http2_protocol_options" in http()["explicit_http_config"]
+    assert "http_protocol_options" in http(h2UpgradePolicy="DO_NOT_UPGRADE")["explicit_http_config"]
+    assert "use_downstream_protocol_config" in http(useClientProtocol=True)
+
+
+def test_a_service_may_prefer_near_endpoints_by_itself() -> None:
+    world = World()
+    world.pod("client", {"app": "client", "istio-locality": "r1.z1"})
+    for name, place in (("near", "r1.z1"), ("far", "r2.z1")):
+        world.pod(name, {"app": "web", "istio-locality": place})
+    world.service("web", {"app": "web"}, [{"name": "http", "port": 80}])["spec"]["trafficDistribution"] = "PreferClose"
+    groups = world.build("client")[ENDPOINT][f"outbound|80||{HOST}"]["endpoints"]
+    assert [(g["locality"]["region"], g.get("priority", 0)) for g in groups] == [("r1", 0), ("r2", 1)]

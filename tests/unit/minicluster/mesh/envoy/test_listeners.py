@@ -100,7 +100,13 @@ def test_declared_ports_without_a_service_are_served_and_sniffed() -> None:
     world = World()
     world.pod("web", {}, ports=(("", 7000), ("", 15090)))
     listeners = world.build("web")[LISTENER]
-    assert set(listeners) == {"http_proxy", "http_proxy_tunnel", "virtualInbound", "inbound_0.0.0.0_7000"}
+    assert set(listeners) == {
+        "http_proxy",
+        "http_proxy_tunnel",
+        "http_proxy_blackhole",
+        "virtualInbound",
+        "inbound_0.0.0.0_7000",
+    }
     assert len(chains(listeners["inbound_0.0.0.0_7000"])) == 5
 
 
@@ -141,21 +147,18 @@ def test_weights_change_routes_only() -> None:
     assert {url for url in first if first[url] != second[url]} == {ROUTE}
 
 
-def test_authorization_changes_routes_only() -> None:
-    before = world_with("http")
-    after = world_with("http")
-    after.apply("{kind: AuthorizationPolicy, metadata: {name: none}, spec: {}}")
-    first, second = before.build("web"), after.build("web")
-    assert {url for url in first if first[url] != second[url]} == {ROUTE}
-    settings = second[ROUTE]["inbound|8080||"]["virtual_hosts"][0]["typed_per_filter_config"]
-    (per_route,) = settings.values()
-    assert per_route["rbac"]["rules"] == {"action": "ALLOW", "policies": {}}, "ALLOW without rules allows nothing"
+def test_allow_without_rules_allows_nothing() -> None:
+    world = world_with("http")
+    world.apply("{kind: AuthorizationPolicy, metadata: {name: none}, spec: {}}")
+    assert rules(world)["action"] == "ALLOW"
+    never = {"permissions": [{"not_rule": {"any": True}}], "principals": [{"not_id": {"any": True}}]}
+    assert rules(world)["policies"] == {"ns[default]-policy[none]-rule[0]": never}
 
 
-def rules(world: World, key: str = "envoy.filters.http.rbac.allow") -> Obj:
-    settings = world.build("web")[ROUTE]["inbound|8080||"]["virtual_hosts"][0].get("typed_per_filter_config", {})
-    found: Obj = settings[key]["rbac"]["rules"] if key in settings else {}
-    return found
+def rules(world: World) -> Obj:
+    manager = world.build("web")[LISTENER]["inbound_0.0.0.0_8080"]["filter_chains"][0]["filters"][0]["typed_config"]
+    found = [f["typed_config"]["rules"] for f in manager["http_filters"] if f["name"] == "envoy.filters.http.rbac"]
+    return found[0] if found else {}
 
 
 @pytest.mark.parametrize(
@@ -282,3 +285,17 @@ def test_bootstrap() -> None:
     assert service["envoy_grpc"]["retry_policy"]["retry_back_off"] == {"base_interval": "0.1s", "max_interval": "0.5s"}
     assert found["cluster_manager"]["upstream_bind_config"]["source_address"]["address"] == "127.77.1.2"
     assert found["admin"]["address"] == {"pipe": {"path": "/run/admin.sock"}}
+
+
+def test_a_sidecars_ingress_replaces_the_ports_of_services() -> None:
+    world = World()
+    world.pod("web", {"app": "web"}, ports=(("", 7000),))
+    world.service("web", {"app": "web"}, [{"name": "http", "port": 80, "targetPort": 8080}])
+    world.apply(
+        "{kind: Sidecar, metadata: {name: web}, spec: {workloadSelector: {labels: {app: web}}, ingress:"
+        " [{port: {number: 9080, protocol: HTTP, name: in}, defaultEndpoint: '127.0.0.1:8080'}]}}"
+    )
+    built = world.build("web")
+    assert [name for name in built[LISTENER] if name.startswith("inbound")] == ["inbound_0.0.0.0_9080"]
+    endpoint = built[CLUSTER]["inbound|9080||"]["load_assignment"]["endpoints"][0]["lb_endpoints"][0]
+    assert endpoint["endpoint"]["address"]["socket_address"]["port_value"] == 8080

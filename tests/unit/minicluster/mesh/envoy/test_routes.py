@@ -307,7 +307,9 @@ def test_unknown_hosts_pass_unless_the_registry_is_all_there_is(world: World) ->
     world.mesh_config = {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}}
     last = list(hosts(world).values())[-1]
     assert last["name"] == "block_all"
-    assert [route["direct_response"]["status"] for route in last["routes"]] == [502, 502]
+    tunnel, other = last["routes"]
+    assert tunnel["route"]["cluster"] == "http_proxy_blackhole", "opened and closed, as behind a captured connection"
+    assert other["direct_response"]["status"] == 502
 
 
 def test_sidecar_resource_limits_what_its_workloads_see(world: World) -> None:
@@ -343,3 +345,66 @@ def test_equal_worlds_give_equal_configuration(world: World) -> None:
     for objects in world.objects.values():
         objects.reverse()
     assert world.build("client", ports=same_port) == first
+
+
+def test_a_sticky_route_retries_where_it_was_unless_told_otherwise(world: World) -> None:
+    world.apply(
+        "{kind: DestinationRule, metadata: {name: w}, spec: {host: web, trafficPolicy: {loadBalancer:"
+        " {consistentHash: {useSourceIp: true}}}}}"
+    )
+    assert "retry_host_predicate" not in http_routes(world)[0]["route"]["retry_policy"]
+    virtual_service(world, http=[{"route": [to("web")], "retries": {"attempts": 1, "retryIgnorePreviousHosts": True}}])
+    assert "retry_host_predicate" in http_routes(world)[0]["route"]["retry_policy"]
+
+
+def test_the_meshs_own_retries(world: World) -> None:
+    world.mesh_config = {"defaultHttpRetryPolicy": {"attempts": 0}}
+    assert "retry_policy" not in http_routes(world)[0]["route"]
+
+
+@pytest.mark.parametrize(
+    ("redirect", "port"),
+    [
+        ({"port": 8443}, 8443),
+        ({"port": 80}, None),
+        ({"scheme": "https", "port": 443}, None),
+        ({"scheme": "https", "port": 80}, 80),
+        ({"derivePort": "FROM_REQUEST_PORT", "scheme": "https"}, 80),
+        ({"derivePort": "FROM_PROTOCOL_DEFAULT", "scheme": "https"}, None),
+    ],
+)
+def test_redirects_name_a_port_only_where_it_is_not_the_schemes(world: World, redirect: Obj, port: int | None) -> None:
+    virtual_service(world, http=[{"redirect": {"uri": "/x", **redirect}}])
+    assert http_routes(world)[0]["redirect"].get("port_redirect") == port
+
+
+def test_a_match_on_gateways_does_not_look_at_the_client(world: World) -> None:
+    match = {"gateways": ["mesh"], "sourceLabels": {"app": "nobody"}, "statPrefix": "kept"}
+    virtual_service(world, http=[{"match": [match], "directResponse": {"status": 418, "body": {"bytes": "aGk="}}}])
+    (route,) = http_routes(world)
+    assert route["stat_prefix"] == "kept"
+    assert route["direct_response"] == {"status": 418, "body": {"inline_bytes": "aGk="}}
+
+
+def test_a_host_set_by_one_of_several_destinations(world: World) -> None:
+    named = {**to("web", 1), "headers": {"request": {"set": {"Host": "h"}}}}
+    virtual_service(world, http=[{"route": [named, to("web", 1, subset="v2")]}])
+    first, second = http_routes(world)[0]["route"]["weighted_clusters"]["clusters"]
+    assert first["host_rewrite_literal"] == "h"
+    assert "host_rewrite_literal" not in second
+
+
+def test_unknown_hosts_may_go_to_a_proxy_of_the_sidecars_choice(world: World) -> None:
+    world.apply(
+        "{kind: Sidecar, metadata: {name: default}, spec: {outboundTrafficPolicy:"
+        " {mode: ALLOW_ANY, egressProxy: {host: web, port: {number: 80}}}}}"
+    )
+    last = list(hosts(world).values())[-1]
+    assert {route["route"]["cluster"] for route in last["routes"]} == {f"outbound|80||{HOST}"}
+
+
+def test_exports_have_a_mesh_wide_default(world: World) -> None:
+    world.mesh_config = {"defaultServiceExportTo": ["."], "defaultVirtualServiceExportTo": ["."]}
+    virtual_service(world, http=[{"directResponse": {"status": 418}}])
+    assert "direct_response" in hosts(world)[f"{HOST}:80"]["routes"][-1]
+    assert f"{HOST}:80" not in hosts(world, "stranger")

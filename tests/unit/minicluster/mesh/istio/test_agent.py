@@ -13,6 +13,7 @@ from meshlab.minicluster.mesh.envoy.bootstrap import Bootstrap
 from meshlab.minicluster.mesh.istio.agent_bootstrap import proxy_bootstrap, write_token
 from meshlab.minicluster.mesh.istio.agent_options import (
     InvalidOptions,
+    annotated_stats,
     parse,
     parse_downward_labels,
     workload_cluster,
@@ -97,3 +98,15 @@ def test_the_token_file_is_private_and_replaced_whole(tmp_path: Path) -> None:
         assert secret["generic_secret"]["secret"]["inline_string"] == f"Bearer {token}"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_statistics_that_somebody_asked_for() -> None:
+    """By proxyStatsMatcher, or by the older annotations; the circuit-breaking task needs them."""
+    config = '{"proxyStatsMatcher":{"inclusionPrefixes":["cluster.outbound"],"inclusionRegexps":["http.*"]}}'
+    options = parse(ARGUMENTS, {"PROXY_CONFIG": config}, namespace="shop")
+    stats = annotated_stats(options.more_stats, {"sidecar.istio.io/statsInclusionSuffixes": "upstream_rq_total, x"})
+    assert (stats.prefixes, stats.suffixes, stats.expressions) == (
+        ("cluster.outbound",),
+        ("upstream_rq_total", "x"),
+        ("http.*",),
+    )

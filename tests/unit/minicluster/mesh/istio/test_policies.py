@@ -147,9 +147,9 @@ spec:
 def test_what_is_not_enforced_is_said() -> None:
     world = World()
     world.apply("{kind: RequestAuthentication, metadata: {name: a}, spec: {jwtRules: [{issuer: me}]}}")
-    world.apply("{kind: AuthorizationPolicy, metadata: {name: a}, spec: {action: CUSTOM, rules: [{}]}}")
+    world.apply("{kind: AuthorizationPolicy, metadata: {name: a}, spec: {action: AUDIT, rules: [{}]}}")
 
-    assert codes(world) == ["authorizationpolicy.ignored", "requestauthentication.ignored"]
+    assert codes(world) == ["authorizationpolicy.audit", "requestauthentication.keys"]
     assert world.mesh().jwt_policies[0].rules[0].issuer == "me"
 
 

@@ -152,3 +152,39 @@ def test_service_entry_kinds_of_resolution() -> None:
     assert services["dns.example"].ports[0].endpoints[0].address == "dns.example"
     assert services["none.example"].resolution is Resolution.NONE
     assert services["none.example"].mesh_external
+
+
+def test_workload_entries_stand_behind_kubernetes_services() -> None:
+    world = World()
+    world.pod("web-1", {"app": "web"})
+    world.service("web", {"app": "web"}, HTTP)
+    world.apply(
+        "{kind: WorkloadEntry, metadata: {name: vm}, spec: {address: 192.0.2.9, labels: {app: web}, ports: {http: 9090},"
+        " serviceAccount: vm}}"
+    )
+    pod, entry = world.mesh().services[0].ports[0].endpoints
+    assert pod.address.startswith("127.")
+    assert (entry.address, entry.port, entry.workload, entry.service_account) == ("192.0.2.9", 9090, "vm", "vm")
+
+
+def test_entries_for_one_host_are_joined() -> None:
+    world = World()
+    for name, address, port in (("a", "192.0.2.1", 80), ("b", "192.0.2.2", 80), ("c", "192.0.2.3", 81)):
+        world.apply(
+            f"{{kind: ServiceEntry, metadata: {{name: {name}}}, spec: {{hosts: [x.example.com], resolution: STATIC,"
+            f" ports: [{{number: {port}, name: http-{port}, protocol: HTTP}}], endpoints: [{{address: {address}}}]}}}}"
+        )
+    (service,) = world.mesh().services
+    assert {p.number: [e.address for e in p.endpoints] for p in service.ports} == {
+        80: ["192.0.2.1", "192.0.2.2"],
+        81: ["192.0.2.3"],
+    }
+
+
+def test_names_among_static_endpoints_do_not_reach_a_proxy() -> None:
+    world = World()
+    world.apply(
+        "{kind: ServiceEntry, metadata: {name: x}, spec: {hosts: [x.example.com], resolution: STATIC, ports: [{number: 80,"
+        " name: http, protocol: HTTP}], endpoints: [{address: y.example.com}, {address: 'unix:///run/x.sock'}]}}"
+    )
+    assert [e.address for e in world.mesh().services[0].ports[0].endpoints] == ["unix:///run/x.sock"]

@@ -145,6 +145,20 @@ async def test_one_bad_resource_is_found_and_set_aside(proxy: Proxy) -> None:
     assert state.rejected == {}
 
 
+async def test_a_refusal_is_forgotten_when_the_proxy_has_what_is_wanted_again(proxy: Proxy) -> None:
+    proxy.subscribe(LISTENER)
+    proxy.pusher.set_snapshot(snapshot(LDS="l:1"))
+    await settle(proxy)
+    proxy.bad = {"l"}
+    proxy.pusher.set_snapshot(snapshot(LDS="l:2"))
+    await settle(proxy)
+    state = proxy.pusher.stream.types[LISTENER]
+    assert state.rejected
+    proxy.pusher.set_snapshot(snapshot(LDS="l:1"))
+    assert await settle(proxy) == []
+    assert state.rejected == {}
+
+
 async def test_clusters_stay_while_a_refused_route_may_need_them(proxy: Proxy) -> None:
     subscribe_all(proxy)
     proxy.pusher.set_snapshot(snapshot(CDS="a:1", EDS="a:1", LDS="l:1", RDS="r:1"))

@@ -28,3 +28,4 @@ def test_a_node_that_is_not_the_tokens_pod_is_refused(node_id: str) -> None:
 def test_the_tokens_pod_is_accepted() -> None:
     check_node("router~10.0.0.1~cart-1.shop~shop.svc.cluster.local", IDENTITY)
     check_node("sidecar~10.0.0.1~any.shop~shop.svc.cluster.local", Identity("shop", "cart"))
+    check_node("sidecar~10.0.0.1~cart.v1-1.shop~shop.svc.cluster.local", Identity("shop", "cart", "cart.v1-1"))

@@ -83,5 +83,5 @@ def test_one_certificate_per_identity_until_it_is_due() -> None:
 
 def test_a_certificate_that_is_due_is_replaced() -> None:
     authority = CertificateAuthority.generate()
-    certificates = WorkloadCertificates(authority, lambda: "cluster.local", dt.timedelta(seconds=1))
+    certificates = WorkloadCertificates(authority, lambda: "cluster.local", dt.timedelta(microseconds=1))
     assert certificates.get("a", "b") is not certificates.get("a", "b")
