@@ -1,6 +1,7 @@
 """Upstream's tasks "Egress Gateways" and "Egress Gateways with TLS Origination".
 
-The world outside is a server of this host, so the ServiceEntry names its address instead of asking the DNS.
+The world outside is a server of this host, so the ServiceEntry names its address instead of asking the DNS; not
+127.0.0.1, which in a ServiceEntry is the pod itself.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ spec:
     protocol: HTTPS
   resolution: STATIC
   endpoints:
-  - address: 127.0.0.1
+  - address: 127.0.0.2
     ports: {http-port: %(port)s}
 """
 GATEWAY = """
@@ -329,7 +330,7 @@ class _News(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def news() -> Iterator[int]:
     """A site outside the mesh: its port."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _News)
+    server = http.server.ThreadingHTTPServer(("127.0.0.2", 0), _News)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.server_port
     server.shutdown()
