@@ -110,6 +110,7 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
             Content.assemble(
                 _title(exercise),
                 (f"\n{status.earned.normalize():f} of {status.possible.normalize():f} points", "bold"),
+                ("  ✔ done: g goes on" if status.done else "", "bold $text-success"),
                 ("  · looking" if status.looking else "", "$text-muted"),
             )
         )
