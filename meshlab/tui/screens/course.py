@@ -28,13 +28,13 @@ from meshlab.errors import MeshlabError
 from meshlab.tui.desk import Desk, explain
 from meshlab.tui.keys import COURSE_KEYS, TERMINAL_KEY
 from meshlab.tui.screens.dialogs import help_on
+from meshlab.tui.verdict_text import mark
 from meshlab.tui.widgets.course_tree import CourseTree, Place
 from meshlab.tui.widgets.exercise_card import ExerciseCard
 from meshlab.tui.widgets.exercise_place import ExercisePlace
 from meshlab.tui.widgets.lesson_pane import LessonPane
 from meshlab.tui.widgets.lesson_place import LessonPlace
 from meshlab.tui.widgets.pane_bar import PANES, PaneBar
-from meshlab.tui.widgets.task_pane import marks
 from meshlab.tui.widgets.terminal_place import TerminalPlace
 from meshlab.tui.widgets.top_bar import TopBar
 
@@ -152,7 +152,6 @@ class CourseScreen(Screen[None]):
             seen = [index for index, (_, _, was_seen) in enumerate(entry.steps) if was_seen]
             last = seen[-1] if seen and entry.state != "read" else 0
             await pane.show(lesson, {each.id: each for each in self.outline.exercises}, last)
-        self.query_one(TopBar).place = lesson.title
         self.query_one(CourseTree).point_at(place)
         undone = next((each.id for each in entry.exercises if each.state in ("new", "started")), "")
         exercise = place.exercise or undone or next((each.id for each in entry.exercises), "")
@@ -183,12 +182,24 @@ class CourseScreen(Screen[None]):
     @on(LessonPane.Ended)
     def action_go_on(self) -> None:
         """Open what comes next."""
-        if self.outline is None:
-            return
-        ahead = self.outline.next()
-        self.notify(ahead.sentence, timeout=4)
-        if ahead.lesson:
-            self.go_to(Place(ahead.lesson, ahead.exercise), "tasks" if ahead.exercise else "lesson")
+
+        async def go_on() -> None:
+            # What was read a moment ago counts.
+            await self.refresh_outline()
+            assert self.outline is not None
+            ahead = self.outline.next()
+            self.notify(ahead.sentence, timeout=4)
+            if ahead.lesson:
+                await self._open(Place(ahead.lesson, ahead.exercise))
+                self.action_pane("tasks" if ahead.exercise else "lesson")
+
+        self._do(go_on, "reading")
+
+    @on(LessonPane.Turned)
+    def _turned(self, event: LessonPane.Turned) -> None:
+        # A small screen has no frame around the lesson that could tell the step.
+        position = f"{event.pane.index + 1}/{len(event.lesson.steps)}"
+        self.query_one(TopBar).place = f"{position} · {event.lesson.title}"
 
     @on(LessonPlace.Recorded)
     def _recorded(self) -> None:
@@ -249,7 +260,7 @@ class CourseScreen(Screen[None]):
     @on(ExercisePlace.Shown)
     def _shown(self, event: ExercisePlace.Shown) -> None:
         status, before = event.status, event.before
-        self.query_one(PaneBar).tasks = marks(status)
+        self.query_one(PaneBar).tasks = tuple((entry.task.id, mark(entry.verdict)) for entry in status.tasks)
         if before is None:
             # What the footer offers depends on whether there is an exercise to follow.
             self.refresh_bindings()
