@@ -12,27 +12,10 @@ import pytest
 from meshlab.cluster.labstatus import descendants
 from tests.support.lab import Lab, eventually
 from tests.support.person import Person
+from tests.support.split import SPLIT
 
 AtScreen = Callable[..., Person]
 
-SPLIT = """\
-kubectl apply -f - <<'YAML'
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: myapp}
-spec: {host: myapp, subsets: [{name: v1, labels: {KEY: v1}}, {name: v2, labels: {KEY: v2}}]}
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: myapp}
-spec:
-  hosts: [myapp]
-  http:
-  - route:
-    - {destination: {host: myapp, subset: v1}, weight: 80}
-    - {destination: {host: myapp, subset: v2}, weight: 20}
-YAML
-"""
 WEIGHT = """kubectl patch virtualservice myapp --type=json -p '[{"op":"replace","path":"PATH","value":%d}]'""".replace(
     "PATH", "/spec/http/0/route/0/weight"
 )
@@ -53,7 +36,10 @@ def canary(mesh: Lab) -> Lab:
 def test_a_person_does_the_canary_and_leaves(make_lab: Callable[[], Lab], at_screen: AtScreen) -> None:
     lab = make_lab()
     person = at_screen(lab, (100, 30))
-    person.sees("A canary, and the 503 on the way", "A new version is ready.")
+    person.sees("Why a mesh", "Once a program called a function.")
+    person.press("ctrl+p")
+    person.sees("Search for commands")
+    person.types("exercise: send a fifth")
     person.sees("press s to start it")
     key = person.finds(r"\((\w+)=v1\)", pane="Tasks")[1]
     person.press("s")
@@ -71,7 +57,7 @@ def test_a_person_does_the_canary_and_leaves(make_lab: Callable[[], Lab], at_scr
     assert lab.status()["state"] == "Running"
 
     again = at_screen(lab, (100, 30))
-    again.sees("✔ done: g goes on", "10 of 10 points", "10/10 points")
+    again.sees("✔ done: g goes on", "10 of 10 points", "10/60 points")
 
 
 def test_a_lab_that_dies_is_brought_back_by_a_key(canary: Lab, at_screen: AtScreen) -> None:

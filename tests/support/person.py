@@ -13,6 +13,7 @@ T = TypeVar("T")
 
 PATIENCE_S = 60.0
 GLANCE_S = 1.0
+SCROLLS = 20
 BATCH = 24
 """How many characters a person types at once."""
 
@@ -61,6 +62,20 @@ class Person:
         return self.until(
             lambda screen: re.search(pattern, self.read(screen, pane)), what=f"/{pattern}/", within_s=within_s
         )
+
+    def browses(self, pattern: str, *, pane: str) -> re.Match[str]:
+        """Scroll through the focused pane from its beginning until something in it matches."""
+        self.press("home")
+        for _ in range(SCROLLS):
+            # What is to be seen may take a moment to be painted.
+            deadline = time.monotonic() + GLANCE_S
+            while time.monotonic() < deadline:
+                found = re.search(pattern, self.read(self.screen, pane))
+                if found:
+                    return found
+                self.terminal.wait(GLANCE_S)
+            self.press(*["down"] * 4)
+        raise AssertionError(f"nothing in {pane} matches /{pattern}/. The last screen:\n{self.screen}")
 
     @staticmethod
     def read(screen: str, pane: str = "") -> str:
