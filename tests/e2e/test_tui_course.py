@@ -34,6 +34,8 @@ class Learner:
         while step != steps:
             found = self.person.finds(rf"\b({step})/(\d+) · {re.escape(title[:12])}")
             steps = int(found[2])
+            # The footer tells whose the keys are.
+            self.person.sees("→ Next")
             if at and at in self.person.screen:
                 self.person.press(then)
                 self.person.sees("saved")
