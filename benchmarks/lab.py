@@ -9,17 +9,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.figures import HEADING, Figure
 from benchmarks.load import Connection, Counts, load
 from benchmarks.processes import cpu_by_kind, memory_by_kind, sample
 from benchmarks.throwaway import Lab, bytecode_is_there, leave_root, throwaway_lab
@@ -74,40 +73,6 @@ spec:
       terminationGracePeriodSeconds: 1
       containers: [{name: app, image: hashicorp/http-echo, args: ["-text=VERSION", "-listen=:5678"]}]
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One line of the result.
-
-    Attributes:
-        name: what was measured.
-        values: every measurement.
-        unit: of the values.
-        bound: what the worst of them must not reach.
-    """
-
-    name: str
-    values: Sequence[float]
-    unit: str
-    bound: float | None = None
-
-    @property
-    def missed(self) -> bool:
-        """Whether the bound is missed."""
-        return self.bound is not None and max(self.values) >= self.bound
-
-    def line(self) -> str:
-        """The line: number of values, median, 95th percentile, the largest, the bound."""
-        values = sorted(self.values)
-        p95 = values[min(len(values) - 1, round(0.95 * (len(values) - 1)))]
-        verdict = "" if self.bound is None else f"bound {self.bound:g} {'MISSED' if self.missed else 'kept'}"
-        numbers = (statistics.median(values), p95, values[-1])
-        columns = "".join(f"{number:>10.{3 if number < 10 else 1 if number < 1000 else 0}f}" for number in numbers)
-        return f"{self.name:<50}{len(values):>5}{columns}  {self.unit:<7}{verdict}"
-
-
-HEADING = f"{'':<50}{'n':>5}{'median':>10}{'p95':>10}{'max':>10}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

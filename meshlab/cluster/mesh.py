@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from meshlab.cluster.facade import Cluster
+if TYPE_CHECKING:
+    from meshlab.cluster.facade import Cluster
 
 ISTIO_NAMESPACE = "istio-system"
 GATEWAYS = ("istio-ingressgateway", "istio-egressgateway")

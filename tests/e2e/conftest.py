@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import tmux
 from tests.support.lab import NOBODY, Lab
+from tests.support.person import Person
+from tests.support.terminals import PtyTerminal, Terminal
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,26 @@ def mesh(lab: Lab) -> Lab:
     """A running lab with Istio's demo profile."""
     lab.install_istio()
     return lab
+
+
+@pytest.fixture
+def at_screen() -> Iterator[Callable[..., Person]]:
+    """Sits a person down at ``meshlab`` on a lab: in tmux where that is installed, unless told otherwise."""
+    terminals: list[Terminal] = []
+
+    def sit_down(lab: Lab, size: tuple[int, int], kind: str = "") -> Person:
+        use_tmux = (kind or ("tmux" if tmux.is_installed() else "pty")) == "tmux"
+        make: type[tmux.TmuxTerminal] | type[PtyTerminal] = tmux.TmuxTerminal if use_tmux else PtyTerminal
+        command = [sys.executable, "-m", "meshlab.cli.main", "--lab", lab.name]
+        # The screen finds its lab by itself, as at a learner's.
+        environment = {name: value for name, value in lab.environment.items() if name != "KUBECONFIG"}
+        terminal = make(command, environment=environment, directory=lab.home, size=size, identity=lab.identity)
+        terminals.append(terminal)
+        return Person(terminal)
+
+    yield sit_down
+    for terminal in terminals:
+        terminal.close()
 
 
 def _require_readable_interpreter() -> None:

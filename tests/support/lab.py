@@ -26,10 +26,14 @@ class Lab:
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As whom its commands run, in `subprocess.Popen`'s words."""
+        return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+
     def popen(self, *command: str, **options: Any) -> subprocess.Popen[str]:
-        identity: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         process: subprocess.Popen[str] = subprocess.Popen(
-            command, env=self.environment, cwd=self.home, text=True, **identity, **options
+            command, env=self.environment, cwd=self.home, text=True, **self.identity, **options
         )
         return process
 

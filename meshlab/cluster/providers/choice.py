@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from meshlab.cluster import fidelity
-from meshlab.cluster.facade import Cluster
 from meshlab.cluster.mesh import MeshInfo, detect_mesh
 from meshlab.cluster.providers import embedded, meshes
 from meshlab.errors import ClusterUnreachable, UsageError
 from meshlab.labs import LabPaths
+
+if TYPE_CHECKING:
+    # It brings the Kubernetes client with it, which the first frame of the screen must not wait for.
+    from meshlab.cluster.facade import Cluster
 
 Say = Callable[[str], None]
 

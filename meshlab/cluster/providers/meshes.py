@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from meshlab.cluster import tools
-from meshlab.cluster.facade import Cluster
 from meshlab.cluster.mesh import detect_mesh
 from meshlab.errors import LabError
+
+if TYPE_CHECKING:
+    from meshlab.cluster.facade import Cluster
 
 INSTALL_TIMEOUT_S = 120
 AVAILABLE_TIMEOUT_S = 30

@@ -28,13 +28,13 @@ from meshlab.errors import MeshlabError
 from meshlab.tui.desk import Desk, explain
 from meshlab.tui.keys import COURSE_KEYS, TERMINAL_KEY
 from meshlab.tui.screens.dialogs import help_on
+from meshlab.tui.verdict_text import mark
 from meshlab.tui.widgets.course_tree import CourseTree, Place
 from meshlab.tui.widgets.exercise_card import ExerciseCard
 from meshlab.tui.widgets.exercise_place import ExercisePlace
 from meshlab.tui.widgets.lesson_pane import LessonPane
 from meshlab.tui.widgets.lesson_place import LessonPlace
 from meshlab.tui.widgets.pane_bar import PANES, PaneBar
-from meshlab.tui.widgets.task_pane import marks
 from meshlab.tui.widgets.terminal_place import TerminalPlace
 from meshlab.tui.widgets.top_bar import TopBar
 
@@ -56,7 +56,8 @@ class CourseScreen(Screen[None]):
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (160, "-wide")]  # noqa: RUF012 - so Textual declares it
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
-    AUTO_FOCUS = None
+    AUTO_FOCUS = ""
+    # An empty one: None would mean the app's, which is the first pane there is, and a small screen would show that.
     BINDING_GROUP_TITLE = "Everywhere"
     BINDINGS: ClassVar[list[BindingType]] = COURSE_KEYS
 
@@ -74,7 +75,7 @@ class CourseScreen(Screen[None]):
             return isinstance(message, CourseScreen.StageReached)
 
     def __init__(self, course: Course, desk: Desk, *, variables: Callable[[], Variables], shell_command: str) -> None:
-        super().__init__()
+        super().__init__(classes="-at-lesson")
         self.course = course
         self.desk = desk
         self.outline: Outline | None = None
@@ -114,18 +115,19 @@ class CourseScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Read first; everything slower comes after the first frame."""
-        self.add_class("-at-lesson")
         self._do(self._begin, "reading")
 
     # Reading
 
     async def _begin(self) -> None:
-        await self.refresh_outline()
-        assert self.outline is not None
-        here, ahead = self.outline.here, self.outline.next()
-        lesson = here.lesson or ahead.lesson or next(iter(self.course.lessons), "")
-        await self._open(Place(lesson, here.exercise))
-        self.lesson.take_focus()
+        # The first thing painted is the lesson: frames before it would only delay it.
+        with self.app.batch_update():
+            await self.refresh_outline()
+            assert self.outline is not None
+            here, ahead = self.outline.here, self.outline.next()
+            lesson = here.lesson or ahead.lesson or next(iter(self.course.lessons), "")
+            await self._open(Place(lesson, here.exercise))
+            self.lesson.take_focus()
         self.call_after_refresh(self.action_bring_up)
 
     async def refresh_outline(self) -> None:
@@ -150,7 +152,6 @@ class CourseScreen(Screen[None]):
             seen = [index for index, (_, _, was_seen) in enumerate(entry.steps) if was_seen]
             last = seen[-1] if seen and entry.state != "read" else 0
             await pane.show(lesson, {each.id: each for each in self.outline.exercises}, last)
-        self.query_one(TopBar).place = lesson.title
         self.query_one(CourseTree).point_at(place)
         undone = next((each.id for each in entry.exercises if each.state in ("new", "started")), "")
         exercise = place.exercise or undone or next((each.id for each in entry.exercises), "")
@@ -181,12 +182,24 @@ class CourseScreen(Screen[None]):
     @on(LessonPane.Ended)
     def action_go_on(self) -> None:
         """Open what comes next."""
-        if self.outline is None:
-            return
-        ahead = self.outline.next()
-        self.notify(ahead.sentence, timeout=4)
-        if ahead.lesson:
-            self.go_to(Place(ahead.lesson, ahead.exercise), "tasks" if ahead.exercise else "lesson")
+
+        async def go_on() -> None:
+            # What was read a moment ago counts.
+            await self.refresh_outline()
+            assert self.outline is not None
+            ahead = self.outline.next()
+            self.notify(ahead.sentence, timeout=4)
+            if ahead.lesson:
+                await self._open(Place(ahead.lesson, ahead.exercise))
+                self.action_pane("tasks" if ahead.exercise else "lesson")
+
+        self._do(go_on, "reading")
+
+    @on(LessonPane.Turned)
+    def _turned(self, event: LessonPane.Turned) -> None:
+        # A small screen has no frame around the lesson that could tell the step.
+        position = f"{event.pane.index + 1}/{len(event.lesson.steps)}"
+        self.query_one(TopBar).place = f"{position} · {event.lesson.title}"
 
     @on(LessonPlace.Recorded)
     def _recorded(self) -> None:
@@ -247,9 +260,12 @@ class CourseScreen(Screen[None]):
     @on(ExercisePlace.Shown)
     def _shown(self, event: ExercisePlace.Shown) -> None:
         status, before = event.status, event.before
-        self.query_one(PaneBar).tasks = marks(status)
-        if before is None and status.record is not None:
-            self.query_one(TopBar).since = time.monotonic()
+        self.query_one(PaneBar).tasks = tuple((entry.task.id, mark(entry.verdict)) for entry in status.tasks)
+        if before is None:
+            # What the footer offers depends on whether there is an exercise to follow.
+            self.refresh_bindings()
+            if status.record is not None:
+                self.query_one(TopBar).since = time.monotonic()
         if status.error is not None and status.exercise is not None:
             self._lab_problem = True
             self._show_lab("✘", "$text-error", "no answer: u brings it up")
@@ -331,8 +347,7 @@ class CourseScreen(Screen[None]):
         """Move the mark of the active pane."""
         if active == "terminal" and before != "terminal":
             self._before_terminal = before
-        for pane, _ in PANES:
-            self.set_class(pane == active, f"-at-{pane}")
+        self.update_classes({f"-at-{pane}": pane == active for pane, _ in PANES})
         if self.is_mounted:
             self.query_one(PaneBar).active = active
 
@@ -364,7 +379,8 @@ class CourseScreen(Screen[None]):
         exercise = self.exercise
         match action:
             case "start":
-                return not exercise.is_started and exercise.is_ready and bool(exercise.exercise_id)
+                offered = exercise.is_ready and bool(exercise.exercise_id)
+                return offered and not (exercise.is_started or exercise.is_working)
             case "hint" | "check" | "solve" | "reset" | "answer":
                 return exercise.is_started
             case "bring_up":

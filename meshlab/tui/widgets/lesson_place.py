@@ -100,7 +100,6 @@ class LessonPlace(Vertical):
 
     @on(LessonPane.Turned)
     def _turned(self, event: LessonPane.Turned) -> None:
-        event.stop()
         self.border_title = event.lesson.title
         self.border_subtitle = f"step {self.pane.index + 1} of {len(event.lesson.steps)}"
         self._do(lambda: self._note(event.lesson, event.step), "turned")

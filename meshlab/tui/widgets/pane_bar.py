@@ -28,8 +28,8 @@ class PaneBar(Widget):
 
     active: reactive[str] = reactive("lesson")
     """The id of the pane that is shown."""
-    tasks: reactive[Content] = reactive(Content(""))
-    """The marks of the tasks, so that a verdict is seen from every pane."""
+    tasks: reactive[tuple[tuple[str, Content], ...]] = reactive(())
+    """Names and marks of the tasks, so that a verdict is seen from every pane."""
 
     @dataclass
     class Picked(Message):
@@ -44,12 +44,15 @@ class PaneBar(Widget):
             return self.bar
 
     def render(self) -> Content:
-        """``1 Course  2 Lesson  3 Tasks  4 Terminal``, and the tasks' marks at the end."""
+        """``1 Course  2 Lesson  3 Tasks  4 Terminal``, and the tasks' marks at the end, with names if there is room."""
         parts: list[Content | str] = []
         for number, (pane, title) in enumerate(PANES, 1):
             style = "bold $text-primary reverse" if pane == self.active else "$text-muted"
             parts += [Content.styled(f" {number} {title} ", style), " "]
-        return Content.assemble(*parts, " ", self.tasks)
+        tabs = Content.assemble(*parts, " ")
+        named = Content("  ").join(Content.assemble((f"{name} ", "$text-muted"), sign) for name, sign in self.tasks)
+        fits = tabs.cell_length + named.cell_length <= self.content_size.width
+        return Content.assemble(tabs, named if fits else Content(" ").join(sign for _, sign in self.tasks))
 
     def on_click(self, event: events.Click) -> None:
         """Find out which tab is under the pointer."""

@@ -51,6 +51,7 @@ class TaskItem(Widget, can_focus=True):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "fold", "Details", tooltip="Show or hide what was found", id="task.fold"),
+        Binding("escape", "leave_line", "Leave the line", tooltip="Out of the line for the answer", id="task.leave"),
     ]
 
     is_open: reactive[bool] = reactive(True)
@@ -120,6 +121,14 @@ class TaskItem(Widget, can_focus=True):
         """Fold or unfold."""
         self.is_open = not self.is_open
 
+    def action_leave_line(self) -> None:
+        """Out of the answer, so that keys are keys again."""
+        self.focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only a line that has the keys can be left."""
+        return action != "leave_line" or (self.has_focus_within and not self.has_focus)
+
     def on_click(self) -> None:
         """The same by mouse."""
         self.action_fold()
@@ -128,6 +137,8 @@ class TaskItem(Widget, can_focus=True):
         """Hand the answer in."""
         event.stop()
         if event.value.strip():
+            # Out of the line, so that keys are keys again.
+            self.focus()
             self.post_message(self.Answered(self, self.asked.id, event.value.strip()))
 
     def _head(self, status: TaskStatus | None) -> Content:

@@ -13,7 +13,6 @@ from textual.widgets import Static
 
 from meshlab.course.model import Exercise
 from meshlab.errors import MeshlabError
-from meshlab.tui.verdict_text import mark
 from meshlab.tui.widgets.notice import Notice
 from meshlab.tui.widgets.task_item import TaskItem
 
@@ -70,11 +69,12 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
         lines: list[Content | str] = [
             (_title(exercise)),
             "\n\n",
-            Content("\n".join(f"• {task.text.strip()}" for task in goals)),
-            "\n\n",
+            # Above the text, which may be longer than the pane.
             Content.styled("▶ press s to start it", "bold $text-accent")
             if ready
             else Content.styled("the lab is coming up; then s starts it", "$text-warning"),
+            "\n\n",
+            Content("\n".join(f"• {task.text.strip()}" for task in goals)),
         ]
         self.query_one("#tasks-head", Static).update(Content.assemble(*lines))
 
@@ -110,6 +110,7 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
             Content.assemble(
                 _title(exercise),
                 (f"\n{status.earned.normalize():f} of {status.possible.normalize():f} points", "bold"),
+                ("  ✔ done: g goes on" if status.done else "", "bold $text-success"),
                 ("  · looking" if status.looking else "", "$text-muted"),
             )
         )
@@ -145,14 +146,6 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
         self.query_one(Notice).show(None)
         self.query_one("#tasks-done").remove_class("-some")
         await self.query_one("#tasks-list").remove_children()
-
-
-def marks(status: LiveStatus) -> Content:
-    """The tasks' marks in one line: ``serves ✔  split ✘``."""
-    parts: list[Content | str] = []
-    for entry in status.tasks:
-        parts += [Content.styled(entry.task.id, "$text-muted"), " ", mark(entry.verdict), "  "]
-    return Content.assemble(*parts)
 
 
 def _title(exercise: Exercise) -> Content:
