@@ -86,7 +86,7 @@ class TmuxTerminal:
         self._tmux("kill-server", check=False)
 
     def _tmux(self, *arguments: str, check: bool = True) -> str:
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             ["tmux", "-u", "-L", self._socket, "-f", os.devnull, *arguments],
             env=self._environment,
             cwd=self._directory,

@@ -41,8 +41,9 @@ class ExercisePlace(Vertical):
 
     @dataclass
     class Reported(Message, bubble=False):
-        """The live check reports; only the newest report counts."""
+        """A live check reports; only the newest report counts."""
 
+        live: LiveCheck
         status: LiveStatus
 
         def can_replace(self, message: Message) -> bool:
@@ -274,7 +275,8 @@ class ExercisePlace(Vertical):
 
     @on(Reported)
     async def _reported(self, event: Reported) -> None:
-        if self._live is None:
+        if event.live is not self._live:
+            # A check that was told to stop may have reported a moment before.
             return
         before, self.status = self.status, event.status
         status = event.status
@@ -287,12 +289,16 @@ class ExercisePlace(Vertical):
         self.post_message(self.Shown(self, status, before))
 
     def _follow(self) -> None:
+        if self._live is not None:
+            # Started while it was being looked up: one check is enough, and a second would go on unseen.
+            return
+
         def report(status: LiveStatus) -> None:
-            self.post_message(self.Reported(status))
+            self.post_message(self.Reported(live, status))
 
         self._hints = {}
-        self._live = self._desk.live_check(self.exercise_id, report)
-        self._live.start()
+        self._live = live = self._desk.live_check(self.exercise_id, report)
+        live.start()
 
     async def _drawn(self) -> Exercise | None:
         exercise_id = self.exercise_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from textual.widgets import Button, Input
 
 from meshlab.errors import ClusterUnreachable, LabError, UsageError
@@ -32,6 +33,7 @@ async def test_an_exercise_is_offered_then_started_then_followed(drive: Drive) -
         assert "10 of 10 points" in driven.text
 
 
+@pytest.mark.full
 async def test_a_verdict_turns_green_without_a_key_and_folds_itself(drive: Drive) -> None:
     async with drive() as driven:
         await driven.started()
@@ -45,6 +47,7 @@ async def test_a_verdict_turns_green_without_a_key_and_folds_itself(drive: Drive
         await driven.says("it splits")
 
 
+@pytest.mark.full
 async def test_pending_says_what_it_waits_for_and_how_long_still(drive: Drive) -> None:
     async with drive() as driven:
         await driven.started()
@@ -52,6 +55,7 @@ async def test_pending_says_what_it_waits_for_and_how_long_still(drive: Drive) -
         await driven.says("waiting for: a ready pod; 15 s left")
 
 
+@pytest.mark.full
 async def test_an_exercise_under_way_is_followed_at_once(drive: Drive) -> None:
     async with drive() as driven:
         await driven.started()
@@ -65,6 +69,7 @@ async def test_an_exercise_under_way_is_followed_at_once(drive: Drive) -> None:
         assert desk.session.calls.count("start tour") == 1
 
 
+@pytest.mark.full
 async def test_starting_that_fails_says_why_and_can_be_tried_again(drive: Drive) -> None:
     async with drive() as driven:
         await driven.until(lambda: driven.screen.exercise.exercise_id == "tour")
@@ -100,6 +105,7 @@ async def test_an_answer_is_handed_in(drive: Drive) -> None:
         await driven.until(lambda: driven.desk.check.nudges)
 
 
+@pytest.mark.full
 async def test_check_now(drive: Drive) -> None:
     async with drive() as driven:
         await driven.started()
@@ -128,6 +134,7 @@ async def test_the_solution_asks_before_a_try_and_applies_only_if_wanted(drive: 
         await driven.until(lambda: "the solution" in driven.desk.check.nudges)
 
 
+@pytest.mark.full
 async def test_reset_asks_and_names_what_goes(drive: Drive) -> None:
     async with drive() as driven:
         await driven.started()
@@ -158,6 +165,7 @@ async def test_a_dying_cluster_is_said_and_can_be_brought_up_again(drive: Drive)
         await driven.says("istio 1.31.0")
 
 
+@pytest.mark.full
 async def test_a_lab_that_does_not_come_up(drive: Drive) -> None:
     async with drive() as driven:
         driven.desk.bring_up_failure = LabError("no address is free", hint="meshlab doctor")
@@ -169,6 +177,7 @@ async def test_a_lab_that_does_not_come_up(drive: Drive) -> None:
         await driven.says("istio 1.31.0")
 
 
+@pytest.mark.full
 async def test_a_defect_is_said_and_ends_nothing(drive: Drive) -> None:
     async with drive() as driven:
         await driven.started()

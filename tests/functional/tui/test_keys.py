@@ -25,6 +25,7 @@ def test_every_key_has_an_id_and_a_tooltip_and_none_has_priority() -> None:
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.full
 async def test_help_names_the_pane_and_its_keys(drive: Drive) -> None:
     async with drive() as driven:
         await driven.press("question_mark")
@@ -35,6 +36,7 @@ async def test_help_names_the_pane_and_its_keys(drive: Drive) -> None:
         await driven.says("The tasks")
 
 
+@pytest.mark.full
 async def test_the_palette_finds_actions_lessons_and_exercises(drive: Drive) -> None:
     async with drive() as driven:
         await driven.press("ctrl+p")
@@ -55,6 +57,7 @@ async def test_numbers_and_tabs_show_panes(drive: Drive) -> None:
         await driven.until(lambda: driven.screen.active == "lesson")
 
 
+@pytest.mark.full
 async def test_f6_goes_to_the_terminal_and_back(drive: Drive) -> None:
     async with drive(80, 24) as driven:
         await driven.press("3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input, OptionList
 
 from meshlab.tui.widgets.code_block import CodeBlock
@@ -23,6 +24,7 @@ def kinds(driven: Driven) -> list[str]:
         progress.close()
 
 
+@pytest.mark.full
 async def test_it_opens_where_the_course_begins(drive: Drive) -> None:
     async with drive() as driven:
         await driven.says("Every kind of block stands in this lesson.")
@@ -72,6 +74,7 @@ async def test_a_command_goes_to_the_terminal_and_is_recorded(drive: Drive) -> N
         assert driven.one(CodeBlock).done
 
 
+@pytest.mark.full
 async def test_a_block_can_be_copied(drive: Drive) -> None:
     async with drive() as driven:
         shown = list(driven.screen.query(CodeBlock))[-1]
@@ -103,6 +106,7 @@ async def test_a_prediction_is_asked_for_first_then_locked_then_compared(drive: 
         assert kinds(driven).count("predict.answered") == 1
 
 
+@pytest.mark.full
 async def test_a_block_runs_unpredicted_when_asked_twice(drive: Drive) -> None:
     async with drive() as driven:
         await driven.press("n")
@@ -113,6 +117,7 @@ async def test_a_block_runs_unpredicted_when_asked_twice(drive: Drive) -> None:
         await driven.until(lambda: "block.run" in kinds(driven))
 
 
+@pytest.mark.full
 async def test_questions_of_every_kind(drive: Drive) -> None:
     async with drive() as driven:
         await driven.press("n")
@@ -143,6 +148,7 @@ async def test_questions_of_every_kind(drive: Drive) -> None:
         await driven.until(lambda: all(card.has_class("-right") for card in driven.screen.query(QuizCard)) or None)
 
 
+@pytest.mark.full
 async def test_the_exercise_card_opens_the_tasks(drive: Drive) -> None:
     async with drive() as driven:
         await driven.press("n", "n")
@@ -153,6 +159,7 @@ async def test_the_exercise_card_opens_the_tasks(drive: Drive) -> None:
         await driven.until(lambda: driven.screen.active == "tasks")
 
 
+@pytest.mark.full
 async def test_the_tree_opens_lessons_and_exercises(drive: Drive) -> None:
     async with drive(80, 24) as driven:
         await driven.press("1")
@@ -166,6 +173,7 @@ async def test_the_tree_opens_lessons_and_exercises(drive: Drive) -> None:
         await driven.until(lambda: driven.screen.active == "tasks" and driven.screen.exercise.exercise_id == "tour")
 
 
+@pytest.mark.full
 async def test_going_on(drive: Drive) -> None:
     async with drive() as driven:
         await driven.press("n", "n")

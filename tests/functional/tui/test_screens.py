@@ -15,12 +15,12 @@ from tests.support.snapshots import matches
 at_three_sizes = pytest.mark.parametrize(
     ("width", "height"),
     [
-        pytest.param(120, 40, id="120x40"),
+        pytest.param(120, 40, id="120x40", marks=pytest.mark.full),
         pytest.param(80, 24, id="80x24", marks=pytest.mark.full),
         pytest.param(200, 50, id="200x50", marks=pytest.mark.full),
     ],
 )
-"""The middling size always, the others in the full run."""
+"""In the full run: every screen takes seconds to draw."""
 
 VERDICTS = {
     "calm": passed("fake.calm", "200 on 200 of 200"),
@@ -148,7 +148,10 @@ async def test_help(drive: Drive, snapshot: SnapshotAssertion, width: int, heigh
         assert matches(driven.app, snapshot)
 
 
-@pytest.mark.parametrize(("width", "height"), [(20, 5), (10, 3), (1, 1)])
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [(20, 5), pytest.param(10, 3, marks=pytest.mark.full), pytest.param(1, 1, marks=pytest.mark.full)],
+)
 async def test_a_terminal_far_too_small_crashes_nothing(drive: Drive, width: int, height: int) -> None:
     async with drive(width, height) as driven:
         await driven.press("n", "1", "3", "2")

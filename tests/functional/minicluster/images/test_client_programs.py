@@ -92,7 +92,7 @@ class TestCurl:
             (("-sS", "http://nosuch/"), 6, "Could not resolve host: nosuch"),
             (("-sS", "http://web:81/"), 7, "Failed to connect to"),
             (("-sSf", "http://web/status/503"), 22, "The requested URL returned error: 503"),
-            (("-sS", "-m", "0.3", "http://web/delay/3"), 28, "Operation timed out after 3"),
+            (("-sS", "-m", "0.3", "http://web/delay/3"), 28, "Operation timed out after"),
             (("-sS", "ftp2://web/"), 1, "rotocol"),
             (("-s", "http://nosuch/"), 6, ""),
         ],
