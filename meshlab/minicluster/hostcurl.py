@@ -26,7 +26,8 @@ def redirections(arguments: Sequence[str], prefix: str, remapped: Mapping[int, i
         prefix: the first two octets of the lab's addresses.
         remapped: its nominal ports that are really bound elsewhere, with their real ones.
     """
-    address = re.compile(rf"(?<![\d.]){re.escape(prefix)}\.\d+\.\d+(?![\d.])")
+    # The node's own addresses (third octet 0) carry the API server and node ports, which are bound as they are written.
+    address = re.compile(rf"(?<![\d.]){re.escape(prefix)}\.(?!0\.)\d+\.\d+(?![\d.])")
     targets: dict[tuple[str, int], str] = {}
     for argument in arguments:
         resolved = _RESOLVED.fullmatch(argument)

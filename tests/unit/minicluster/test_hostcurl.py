@@ -28,3 +28,8 @@ def test_other_addresses_are_left_alone() -> None:
     arguments = ["http://127.7.96.1/", "http://127.0.0.1/", "http://10.127.77.96.1/", "http://127.77.96.1.2/"]
     assert redirections(arguments, "127.77", PORTS) == []
     assert redirections(["http://127.77.96.1/"], "127.77", {}) == []
+
+
+def test_the_node_is_reached_as_written() -> None:
+    # The API server listens there itself; looking for a free port had found it taken, and sent curl elsewhere.
+    assert redirections(["-k", "https://127.77.0.1:6443/version"], "127.77", {6443: 21100}) == []
