@@ -60,6 +60,7 @@ def test_a_person_does_the_canary_and_leaves(make_lab: Callable[[], Lab], at_scr
     again.sees("✔ done: g goes on", "10 of 10 points", "10/60 points")
 
 
+@pytest.mark.full
 def test_a_lab_that_dies_is_brought_back_by_a_key(canary: Lab, at_screen: AtScreen) -> None:
     person = at_screen(canary, (160, 48), "pty")
     person.sees("10 of 10 points")
@@ -74,6 +75,7 @@ def test_a_lab_that_dies_is_brought_back_by_a_key(canary: Lab, at_screen: AtScre
     person.sees("✔ split")
 
 
+@pytest.mark.full
 def test_two_screens_follow_one_lab(canary: Lab, at_screen: AtScreen) -> None:
     first, second = at_screen(canary, (160, 48), "pty"), at_screen(canary, (200, 50), "pty")
     for person in (first, second):
@@ -91,6 +93,7 @@ def test_two_screens_follow_one_lab(canary: Lab, at_screen: AtScreen) -> None:
     second.sees("still42here")
 
 
+@pytest.mark.full
 def test_verdicts_follow_through_a_flood_of_lines(canary: Lab, at_screen: AtScreen) -> None:
     person = at_screen(canary, (160, 48), "pty")
     person.sees("10 of 10 points")
