@@ -29,10 +29,12 @@ from meshlab.cluster.facade import Cluster
 from meshlab.course.catalogue import find_course
 from tests.support.terminals import PtyTerminal
 
-SIZE = (120, 40)
+SIZE = (120, 30)
 PATIENCE_S = 60.0
 IDLE_S = 20.0
 FLIP_S = 0.5
+LINE = 8
+"""How many characters are typed before the line is cleared: it must not be wrapped."""
 MB = 1_000_000
 FIRST_FRAME_MS = 700
 KEY_MS = 50
@@ -145,27 +147,28 @@ def keys(lab: Lab, number: int) -> list[Figure]:
     """Keys in each pane while the verdicts of a live exercise change twice a second."""
     lab.meshlab("start", "canary")
     lab.meshlab("solve", "canary")
-    with opened(lab) as screen, verdicts_streaming(lab.cluster()):
-        screen.until(lambda rows: has(rows, "split") and has(rows, "$ "))
-        turned = []
-        for index in range(number // 5):
-            key, wanted = ("n", "step 2 of") if index % 2 == 0 else ("p", "step 1 of")
-            turned.append(screen.key_ms(key, lambda rows, wanted=wanted: has(rows, wanted)))  # type: ignore[misc]
-        scrolled = []
-        for index in range(number):
-            before = lesson_rows(screen.rows())
-            key = "down" if index % 10 < 5 else "up"
-            scrolled.append(screen.key_ms(key, lambda rows, before=before: lesson_rows(rows) != before))  # type: ignore[misc]
-            settle(screen)
-        screen.press("f6")
-        screen.until(lambda rows: has(rows, "F6 leaves"))
-        typed = []
-        for index in range(number):
-            wanted = f"# {'x' * (index % 20 + 1)}"
-            if index % 20 == 0:
-                screen.send("\x15# ")
-                screen.until(lambda rows: any(row.rstrip("│ ").endswith("$ #") for row in rows))
-            typed.append(screen.key_ms("x", lambda rows, wanted=wanted: has(rows, wanted)))  # type: ignore[misc]
+    with opened(lab) as screen:
+        screen.until(lambda rows: has(rows, "10 of 10 points") and has(rows, "$ ") and has(rows, "→ Next"))
+        with verdicts_streaming(lab.cluster()):
+            turned = []
+            for index in range(number // 5):
+                key, wanted = ("n", "step 2 of") if index % 2 == 0 else ("p", "step 1 of")
+                turned.append(screen.key_ms(key, lambda rows, wanted=wanted: has(rows, wanted)))  # type: ignore[misc]
+            scrolled = []
+            for index in range(number):
+                before = lesson_rows(screen.rows())
+                key = "down" if index % 10 < 5 else "up"
+                scrolled.append(screen.key_ms(key, lambda rows, before=before: lesson_rows(rows) != before))  # type: ignore[misc]
+                settle(screen)
+            screen.press("f6")
+            screen.until(lambda rows: has(rows, "f6 Leave the terminal"))
+            typed = []
+            for index in range(number):
+                wanted = f"# {'x' * (index % LINE + 1)}"
+                if index % LINE == 0:
+                    screen.send("\x15# ")
+                    screen.until(lambda rows: any(row.rstrip("│ ").endswith("$ #") for row in rows))
+                typed.append(screen.key_ms("x", lambda rows, wanted=wanted: has(rows, wanted)))  # type: ignore[misc]
     return [
         Figure("key to paint: typing in the terminal", typed, "ms", KEY_MS, of="p95"),
         Figure("key to paint: scrolling the lesson", scrolled, "ms", KEY_MS, of="p95"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import shlex
 import sys
 
@@ -19,6 +20,9 @@ def run_screen(arguments: argparse.Namespace) -> int:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the course needs a terminal", hint="in a script use the commands that meshlab --help lists")
+    # What start-up makes is there to stay; looking for garbage in it is a sixth of the time until the first frame.
+    # The app begins to look once that is painted.
+    gc.disable()
     from meshlab.cluster import tools
     from meshlab.course.catalogue import find_course
     from meshlab.tui import app

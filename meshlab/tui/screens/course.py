@@ -74,6 +74,9 @@ class CourseScreen(Screen[None]):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, CourseScreen.StageReached)
 
+    class Opened(Message):
+        """The lesson is painted, for the first time."""
+
     def __init__(self, course: Course, desk: Desk, *, variables: Callable[[], Variables], shell_command: str) -> None:
         super().__init__(classes="-at-lesson")
         self.course = course
@@ -128,7 +131,11 @@ class CourseScreen(Screen[None]):
             lesson = here.lesson or ahead.lesson or next(iter(self.course.lessons), "")
             await self._open(Place(lesson, here.exercise))
             self.lesson.take_focus()
-        self.call_after_refresh(self.action_bring_up)
+        self.call_after_refresh(self._opened)
+
+    def _opened(self) -> None:
+        self.post_message(self.Opened())
+        self.action_bring_up()
 
     async def refresh_outline(self) -> None:
         """Read how far the learner is, and show it."""

@@ -47,7 +47,7 @@ class ExercisePlace(Vertical):
         status: LiveStatus
 
         def can_replace(self, message: Message) -> bool:
-            return isinstance(message, ExercisePlace.Reported)
+            return isinstance(message, ExercisePlace.Reported) and message.live is self.live
 
     @dataclass
     class Shown(Message):

@@ -73,6 +73,7 @@ class TaskItem(Widget, can_focus=True):
     def __init__(self, task: Task) -> None:
         super().__init__(id=f"task-{task.id}")
         self._shown: TaskStatus | None = None
+        self._hints: tuple[str, ...] = ()
         self.asked = task
         self.wants_answer = any(call.name.startswith(ANSWER_PREFIX) for call in task.checks)
 
@@ -93,6 +94,8 @@ class TaskItem(Widget, can_focus=True):
     def show(self, status: TaskStatus) -> None:
         """Draw a status; what passes folds itself the moment it does."""
         before, self._shown = self._shown, status
+        if status == before:
+            return
         verdict = status.verdict
         outcome = verdict.outcome if verdict else None
         for name in ("pass", "fail", "pending", "inconclusive", "error"):
@@ -107,6 +110,9 @@ class TaskItem(Widget, can_focus=True):
 
     def show_hints(self, hints: Sequence[str]) -> None:
         """Show the hints taken so far."""
+        if tuple(hints) == self._hints:
+            return
+        self._hints = tuple(hints)
         widget = self.query_one(".task-hints", Static)
         total = len(self.asked.hints)
         lines = [f"hint {number} of {total}: {text.strip()}" for number, text in enumerate(hints, 1)]

@@ -40,7 +40,10 @@ class TopBar(Horizontal):
         yield Label("meshlab", id="bar-name")
         yield Label(id="bar-place")
         yield Label(id="bar-lab")
-        yield Label(id="bar-time")
+        clock = Label(id="bar-time")
+        # Nothing yet, which is narrower than an empty label.
+        clock.display = False
+        yield clock
         yield Label(id="bar-points")
 
     def on_mount(self) -> None:
@@ -69,7 +72,9 @@ class TopBar(Horizontal):
     def _put(self, selector: str, text: str | Content) -> None:
         if self.is_mounted:
             label = self.query_one(selector, Label)
-            label.update(text)
+            before = str(label.content)
+            # The clock ticks every second: only a text of another width moves anything on the screen.
+            label.update(text, layout=len(before) != len(str(text)))
             label.display = bool(str(text))
 
 
