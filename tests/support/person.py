@@ -105,4 +105,9 @@ class Person:
 
     def leaves(self, within_s: float = PATIENCE_S) -> None:
         """Wait until the program has ended."""
-        self.until(lambda _: not self.terminal.is_open, what="the program ends", within_s=within_s)
+        # Not `until`: the program may end between a look and the question whether it has.
+        deadline = time.monotonic() + within_s
+        while self.terminal.is_open:
+            screen = self.screen
+            assert time.monotonic() < deadline, f"the program goes on; its screen:\n{screen}"
+            self.terminal.wait(GLANCE_S)
