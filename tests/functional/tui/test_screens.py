@@ -9,8 +9,10 @@ from meshlab.errors import ClusterUnreachable
 from meshlab.grading.verdicts import failed, lab_error, passed, pending
 from meshlab.tui.widgets.pane_bar import PaneBar
 from meshlab.tui.widgets.task_item import TaskItem
-from tests.functional.tui.conftest import Drive, Driven
-from tests.support.snapshots import matches
+from tests.functional.tui.conftest import POLL_S, Drive, Driven
+from tests.support.snapshots import matches, svg_of
+
+STILL_LOOKS = 4
 
 at_three_sizes = pytest.mark.parametrize(
     ("width", "height"),
@@ -44,8 +46,11 @@ async def still(driven: Driven) -> None:
     await driven.until(lambda: {worker.group for worker in driven.app.workers} <= {"exercise"})
     driven.screen.query_one("TopBar").since = None  # type: ignore[attr-defined]
     driven.app.clear_notifications()
-    await driven.pilot.pause()
-    await driven.pilot.pause()
+    last, same = "", 0
+    while same < STILL_LOOKS:
+        await driven.pilot.pause(POLL_S)
+        now = svg_of(driven.app)
+        last, same = now, same + 1 if now == last else 0
 
 
 @at_three_sizes
