@@ -18,6 +18,7 @@ from meshlab.cluster.mesh import MeshInfo
 from meshlab.course.catalogue import Course
 from meshlab.tui.app import MeshlabApp
 from meshlab.tui.screens.course import CourseScreen
+from meshlab.tui.widgets.task_item import TaskItem
 from tests.fakes.desk import ScriptedDesk
 
 T = TypeVar("T")
@@ -74,6 +75,10 @@ class Driven:
         await self.until(lambda: self.screen.exercise.is_ready and self.screen.exercise.exercise_id == "tour")
         await self.press("s")
         await self.until(lambda: self.desk.checks)
+        item = await self.until(lambda: next(iter(self.screen.query(TaskItem)), None))
+        # Where the keys go first depends on what came first, the tasks or the focus.
+        self.screen.exercise.take_focus()
+        await self.until(lambda: item.has_focus)
         await self.says("split")
 
 
