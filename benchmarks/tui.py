@@ -33,6 +33,7 @@ SIZE = (120, 30)
 PATIENCE_S = 60.0
 IDLE_S = 20.0
 FLIP_S = 0.5
+SETTLED_S = 0.15
 LINE = 8
 """How many characters are typed before the line is cleared: it must not be wrapped."""
 MB = 1_000_000
@@ -157,7 +158,7 @@ def keys(lab: Lab, number: int) -> list[Figure]:
             scrolled = []
             for index in range(number):
                 before = lesson_rows(screen.rows())
-                key = "down" if index % 10 < 5 else "up"
+                key = "up" if index % 2 else "down"
                 scrolled.append(screen.key_ms(key, lambda rows, before=before: lesson_rows(rows) != before))  # type: ignore[misc]
                 settle(screen)
             screen.press("f6")
@@ -237,11 +238,12 @@ def forget_files() -> None:
 
 
 def settle(screen: Screen) -> None:
-    """Let an animation end."""
-    painted = -1
-    while painted != screen.received:
-        painted = screen.received
-        time.sleep(0.02)
+    """Let an animation in the lesson end."""
+    while True:
+        before = lesson_rows(screen.rows())
+        time.sleep(SETTLED_S)
+        if lesson_rows(screen.rows()) == before:
+            return
 
 
 def lesson_rows(rows: list[str]) -> list[str]:

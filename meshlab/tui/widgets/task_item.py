@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from meshlab.course.model import Task
 from meshlab.grading.verdicts import Verdict
+from meshlab.tui.redraw import redraw
 from meshlab.tui.verdict_text import WORDS, ladder_line, mark, sentence_table
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class TaskItem(Widget, can_focus=True):
         &.-pending, &.-inconclusive { border-left: outer $warning; }
         &.-error { border-left: outer $accent; }
         &:focus { background: $boost; }
-        Static { height: auto; }
+        Static { height: auto; width: 1fr; }
         .task-text { color: $text; }
         .task-hints { color: $text-accent; display: none; }
         .task-hints.-some { display: block; margin-top: 1; }
@@ -98,12 +99,15 @@ class TaskItem(Widget, can_focus=True):
             return
         verdict = status.verdict
         outcome = verdict.outcome if verdict else None
-        for name in ("pass", "fail", "pending", "inconclusive", "error"):
-            self.set_class(outcome is not None and outcome.lower() == name, f"-{name}")
-        self.query_one(".task-head", Static).update(self._head(status))
+        shown = outcome.lower() if outcome else ""
+        self.update_classes(
+            {f"-{name}": name == shown for name in ("pass", "fail", "pending", "inconclusive", "error")}
+        )
+        redraw(self.query_one(".task-head", Static), self._head(status))
         if verdict is not None:
-            self.query_one("#ladder", Static).update(self._ladder(status, verdict))
-            self.query_one("#sentences", Static).update(sentence_table(verdict))
+            redraw(self.query_one("#ladder", Static), self._ladder(status, verdict))
+            if before is None or before.verdict != verdict:
+                self.query_one("#sentences", Static).update(sentence_table(verdict))
         changed = before is None or before.verdict is None or before.verdict.outcome != outcome
         if changed and outcome is not None:
             self.is_open = outcome != "PASS"

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from meshlab.course.model import Exercise
 from meshlab.errors import MeshlabError
+from meshlab.tui.redraw import redraw
 from meshlab.tui.widgets.notice import Notice
 from meshlab.tui.widgets.task_item import TaskItem
 
@@ -35,7 +36,7 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
     DEFAULT_CSS = """
     TaskPane {
         padding: 0 1;
-        Static { height: auto; }
+        Static { height: auto; width: 1fr; }
         #tasks-head { margin-bottom: 1; }
         #tasks-list { height: auto; }
         #tasks-done { display: none; margin-top: 1; padding: 0 1; border: round $success; }
@@ -106,13 +107,14 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
             items = {entry.task.id: TaskItem(entry.task) for entry in status.tasks}
             await self.query_one("#tasks-list").mount_all(items.values())
         self.query_one(Notice).show(status.error)
-        self.query_one("#tasks-head", Static).update(
+        redraw(
+            self.query_one("#tasks-head", Static),
             Content.assemble(
                 _title(exercise),
                 (f"\n{status.earned.normalize():f} of {status.possible.normalize():f} points", "bold"),
                 ("  ✔ done: g goes on" if status.done else "", "bold $text-success"),
                 ("  · looking" if status.looking else "", "$text-muted"),
-            )
+            ),
         )
         for entry in status.tasks:
             item = items[entry.task.id]
@@ -139,7 +141,7 @@ A task climbs a ladder: **declared** (the object exists), **accepted** (it is va
             for text in status.debrief:
                 parts += ["\n\n", text.strip()]
             parts += ["\n\n", Content.styled("▶ g goes on with the course", "$text-accent")]
-            done.update(Content.assemble(*parts))
+            redraw(done, Content.assemble(*parts))
 
     async def _clear(self, exercise: Exercise | None) -> None:
         self.exercise = exercise
