@@ -77,6 +77,7 @@ async def test_the_shell_gets_every_key_but_one(drive: Drive) -> None:
         await driven.until(pane.screen_text.strip)
         await driven.press(*"echo one", "enter")
         await driven.until(lambda: "\none" in pane.screen_text)
+        await driven.until(lambda: not pane.busy)
         await driven.press("ctrl+p", "g", "enter")  # the previous command with a letter more
         await driven.until(lambda: "\noneg" in pane.screen_text)
         await driven.press("ctrl+q")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import cast
 
@@ -70,6 +71,8 @@ def test_a_lesson_is_followed_as_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, problems: list[str]
 ) -> None:
     monkeypatch.setattr("meshlab.grading.lessontest.SETTLE_S", 1)
+    # A PATH with a directory that nobody may read makes a shell say "Permission denied" of what it does not find.
+    monkeypatch.setenv("PATH", os.defpath)
     path = tmp_path / "01-x.md"
     path.write_text(HEAD + body)
     found = run_lesson(load_lesson(path), cast(Cluster, NoCluster()))

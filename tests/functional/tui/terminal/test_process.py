@@ -34,7 +34,7 @@ class Screen:
 
 
 async def start(screen: Screen, *command: str, directory: Path = Path("/")) -> PtyProcess:
-    environment = {"PATH": os.environ["PATH"]}
+    environment = {"PATH": os.defpath}
     return await PtyProcess.start(
         command, environment=environment, directory=directory, size=(91, 17), on_output=screen.take
     )
