@@ -55,7 +55,7 @@ class Driven:
         """Wait until a probe gives something true; the value."""
         deadline = time.monotonic() + WAIT_S
         while not (value := probe()):
-            assert time.monotonic() < deadline, "nothing came of it in time"
+            assert time.monotonic() < deadline, f"nothing came of it in time; the screen says:\n{self.text}"
             await self.pilot.pause(POLL_S)
         return value
 
@@ -90,6 +90,12 @@ def drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drive:
     """Opens the course at a size; the terminal pane is off unless ``terminal`` is set."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("NO_COLOR", raising=False)
+    # A prompt of known length: one that fills its line with a command joins it with what the command prints.
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".bashrc").write_text("PS1='lab$ '\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("SHELL", "/bin/bash")
 
     @asynccontextmanager
     async def run(
