@@ -38,6 +38,7 @@ class Course:
         self.root = root
         self.name = name or root.name
         self._samples: dict[str, Exercise] = {}
+        self._lessons: dict[str, Lesson] = {}
 
     @cached_property
     def exercise_files(self) -> dict[str, exercises.ExerciseFile]:
@@ -51,15 +52,20 @@ class Course:
         return found
 
     @cached_property
+    def lesson_files(self) -> dict[str, Path]:
+        """The files of all lessons by id, in the order of their names."""
+        found: dict[str, Path] = {}
+        for path in sorted((self.root / "lessons").glob("*.md")):
+            identifier = lessons.lesson_id(path)
+            if identifier in found:
+                raise CourseError(f"{path}: lesson {identifier} exists already in {found[identifier]}")
+            found[identifier] = path
+        return found
+
+    @cached_property
     def lessons(self) -> dict[str, Lesson]:
         """All lessons by id, in the order of their file names."""
-        found: dict[str, Lesson] = {}
-        for path in sorted((self.root / "lessons").glob("*.md")):
-            lesson = lessons.load_lesson(path)
-            if lesson.id in found:
-                raise CourseError(f"{path}: lesson {lesson.id} exists already in {found[lesson.id].path}")
-            found[lesson.id] = lesson
-        return found
+        return {identifier: self._lesson(identifier) for identifier in self.lesson_files}
 
     @cached_property
     def digest(self) -> str:
@@ -94,12 +100,19 @@ class Course:
         Raises:
             UsageError: the course has none.
         """
+        if identifier in self.lesson_files:
+            return self._lesson(identifier)
         for lesson in self.lessons.values():
-            if identifier == lesson.id or identifier in lesson.aliases:
+            if identifier in lesson.aliases:
                 return lesson
         near = difflib.get_close_matches(identifier, self.lessons, n=1)
         hint = f"did you mean {near[0]}?" if near else "meshlab lessons lists them"
         raise UsageError(f'there is no lesson "{identifier}"', title="Unknown lesson", hint=hint)
+
+    def _lesson(self, identifier: str) -> Lesson:
+        if identifier not in self._lessons:
+            self._lessons[identifier] = lessons.load_lesson(self.lesson_files[identifier])
+        return self._lessons[identifier]
 
     def draw(
         self,

@@ -36,16 +36,10 @@ def load_lesson(path: Path, values: Mapping[str, str] | None = None) -> Lesson:
     text = read_text(path)
     if values is not None:
         text = render(text, values, where=str(path))
-    head = _FRONT_MATTER.match(text)
-    if head is None:
-        raise CourseError(f"{path}:1: a lesson begins with front matter between two lines of ---")
-    front = parse(head[1], path, first_line=2)
-    top = front.mapping((), _FRONT_KEYS, _REQUIRED)
-    if top["schema"] != SCHEMA:
-        raise front.fail(("schema",), f"must be {SCHEMA}")
+    front, end = _front_matter(path, text)
     identifier = front.identifier(("id",))
-    offset = text.count("\n", 0, head.end())
-    intro, steps = _steps(text[head.end() :], path, offset, seed=identifier)
+    offset = text.count("\n", 0, end)
+    intro, steps = _steps(text[end:], path, offset, seed=identifier)
     refuse_twins([block for step in steps for block in step.blocks], path)
     return Lesson(
         id=identifier,
@@ -60,6 +54,28 @@ def load_lesson(path: Path, values: Mapping[str, str] | None = None) -> Lesson:
         checked=_checked(front),
         aliases=front.identifiers(("aliases",)),
     )
+
+
+def lesson_id(path: Path) -> str:
+    """The id of a lesson; of the file no more than its front matter is parsed.
+
+    Raises:
+        CourseError: the front matter is malformed.
+    """
+    front, _ = _front_matter(path, read_text(path))
+    return front.identifier(("id",))
+
+
+def _front_matter(path: Path, text: str) -> tuple[YamlFile, int]:
+    """The front matter, and where in the text it ends."""
+    head = _FRONT_MATTER.match(text)
+    if head is None:
+        raise CourseError(f"{path}:1: a lesson begins with front matter between two lines of ---")
+    front = parse(head[1], path, first_line=2)
+    top = front.mapping((), _FRONT_KEYS, _REQUIRED)
+    if top["schema"] != SCHEMA:
+        raise front.fail(("schema",), f"must be {SCHEMA}")
+    return front, head.end()
 
 
 def _sources(front: YamlFile) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from meshlab.course.catalogue import Course
 from meshlab.course.model import Lesson, Scope
 from meshlab.course.progress import Progress
 from meshlab.course.projection import ExerciseRecord, LessonRecord, Place, Projection
+from meshlab.errors import UsageError
 
 ExerciseState = Literal["new", "started", "done", "changed"]
 """``changed``: it was done, and the last check found something undone again."""
@@ -123,7 +124,7 @@ def outline(course: Course, progress: Progress) -> Outline:
         others=tuple(entry for entry in entries.values() if entry.id not in named),
         points_earned=sum((entry.earned for entry in entries.values()), Decimal(0)),
         points_possible=sum((entry.points for entry in entries.values()), Decimal(0)),
-        here=_here(course, known.here),
+        here=place_today(course, known.here),
     )
 
 
@@ -187,15 +188,15 @@ def _lesson(lesson: Lesson, known: Projection, entries: dict[str, ExerciseEntry]
     )
 
 
-def _here(course: Course, here: Place) -> Place:
-    """The last place under today's ids; an exercise stands in its lesson, whatever was read before."""
-    if here.exercise in course.exercise_files:
+def place_today(course: Course, here: Place) -> Place:
+    """A place under today's ids; an exercise stands in its lesson, whatever was read before."""
+    if here.exercise and here.exercise in course.exercise_files:
         within = course.sample(here.exercise).lesson
-        return Place(within if within in course.lessons else "", here.exercise)
-    for lesson in course.lessons.values():
-        if here.lesson in (lesson.id, *lesson.aliases):
-            return Place(lesson.id)
-    return Place()
+        return Place(within if within in course.lesson_files else "", here.exercise)
+    try:
+        return Place(course.lesson(here.lesson).id) if here.lesson else Place()
+    except UsageError:
+        return Place()
 
 
 def _open_in(lesson: LessonEntry) -> NextStep | None:

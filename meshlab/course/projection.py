@@ -78,7 +78,7 @@ class LessonRecord:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the learner was last."""
+    """A lesson, or one of its exercises; an exercise may stand in no lesson."""
 
     lesson: str = ""
     exercise: str = ""
@@ -93,6 +93,7 @@ class Projection:
         self.exercises: dict[str, ExerciseRecord] = {}
         self.lessons: dict[str, LessonRecord] = {}
         self.here = Place()
+        """Where the learner was last."""
 
     def apply(self, row: tuple[Any, ...]) -> None:
         """Fold one event in.

@@ -13,9 +13,9 @@ from meshlab.course.blocks import Predict, Quiz
 from meshlab.course.catalogue import Course
 from meshlab.course.lessons import load_lesson
 from meshlab.course.model import Block, Lesson, Step
-from meshlab.course.outline import lesson_record
+from meshlab.course.outline import lesson_record, place_today
 from meshlab.course.progress import Progress
-from meshlab.course.projection import LessonRecord
+from meshlab.course.projection import LessonRecord, Place
 from meshlab.course.variables import values_for_lesson
 from meshlab.errors import UsageError
 
@@ -77,6 +77,20 @@ class Reading:
     def __init__(self, course: Course, progress: Progress) -> None:
         self.course = course
         self.progress = progress
+
+    def place(self) -> Place:
+        """Where the learner goes on: in the lesson and at the exercise of last time, else in the first lesson.
+
+        No more of the course is read than that takes.
+        """
+        here = place_today(self.course, self.progress.projection().here)
+        return here if here.lesson else Place(next(iter(self.course.lesson_files), ""), here.exercise)
+
+    def resume(self, lesson: Lesson) -> int:
+        """The index of the step to open: the last one that was seen; the first one again when all were."""
+        record = self._record(lesson)
+        seen = [index for index, step in enumerate(lesson.steps) if step.id in record.seen]
+        return seen[-1] if seen and len(seen) < len(lesson.steps) else 0
 
     def lesson(self, lesson_id: str) -> Lesson:
         """A lesson, with the values of its exercises' present draw.

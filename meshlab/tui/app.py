@@ -15,9 +15,9 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from meshlab.course.catalogue import Course
+from meshlab.course.projection import Place
 from meshlab.tui.desk import Desk
 from meshlab.tui.screens.course import CourseScreen
-from meshlab.tui.widgets.course_tree import Place
 
 if TYPE_CHECKING:
     from meshlab.cluster.providers.choice import Provider

@@ -23,13 +23,15 @@ from textual.worker import WorkType
 
 from meshlab.cluster.tools import Variables
 from meshlab.course.catalogue import Course
+from meshlab.course.model import Lesson
 from meshlab.course.outline import Outline, outline
+from meshlab.course.projection import Place
 from meshlab.errors import MeshlabError
 from meshlab.tui.desk import Desk, explain
 from meshlab.tui.keys import COURSE_KEYS, TERMINAL_KEY
 from meshlab.tui.screens.dialogs import help_on
 from meshlab.tui.verdict_text import mark
-from meshlab.tui.widgets.course_tree import CourseTree, Place
+from meshlab.tui.widgets.course_tree import CourseTree
 from meshlab.tui.widgets.exercise_card import ExerciseCard
 from meshlab.tui.widgets.exercise_place import ExercisePlace
 from meshlab.tui.widgets.lesson_pane import LessonPane
@@ -39,6 +41,7 @@ from meshlab.tui.widgets.terminal_place import TerminalPlace
 from meshlab.tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
+    from meshlab.course.reading import Reading
     from meshlab.grading.live import LiveStatus
 
 NO_EXERCISE = "This lesson has no exercise.\n\ng goes on with the course."
@@ -123,19 +126,22 @@ class CourseScreen(Screen[None]):
     # Reading
 
     async def _begin(self) -> None:
-        # The first thing painted is the lesson: frames before it would only delay it.
+        # The first thing painted is the lesson: frames before it, and the rest of the course, would only delay it.
         with self.app.batch_update():
-            await self.refresh_outline()
-            assert self.outline is not None
-            here, ahead = self.outline.here, self.outline.next()
-            lesson = here.lesson or ahead.lesson or next(iter(self.course.lessons), "")
-            await self._open(Place(lesson, here.exercise))
+            place = await self.desk.read(lambda reading: reading.place())
+            await self._open_lesson(place)
             self.lesson.take_focus()
-        self.call_after_refresh(self._opened)
+        self.call_after_refresh(self._opened, place)
 
-    def _opened(self) -> None:
+    def _opened(self, place: Place) -> None:
         self.post_message(self.Opened())
-        self.action_bring_up()
+
+        async def complete() -> None:
+            await self.refresh_outline()
+            await self._open_exercise(place)
+            self.action_bring_up()
+
+        self._do(complete, "reading")
 
     async def refresh_outline(self) -> None:
         """Read how far the learner is, and show it."""
@@ -146,22 +152,31 @@ class CourseScreen(Screen[None]):
         self.query_one(TopBar).points = f"{earned.normalize():f}/{possible.normalize():f} points"
 
     async def _open(self, place: Place) -> None:
-        """Show a lesson and one of its exercises (the first that is not done, unless one is named)."""
-        assert self.outline is not None
-        entry = next((each for each in self.outline.lessons if each.id == place.lesson), None)
-        if entry is None:
+        await self._open_lesson(place)
+        await self._open_exercise(place)
+
+    async def _open_lesson(self, place: Place) -> None:
+        if not place.lesson:
             return
-        lesson = await self.desk.read(lambda reading: reading.lesson(place.lesson))
-        pane = self.lesson.pane
-        if pane.lesson != lesson:
-            await self.desk.read(lambda reading: reading.opened(lesson))
-            # Where one was; a lesson that was read to its end opens at its beginning.
-            seen = [index for index, (_, _, was_seen) in enumerate(entry.steps) if was_seen]
-            last = seen[-1] if seen and entry.state != "read" else 0
-            await pane.show(lesson, {each.id: each for each in self.outline.exercises}, last)
+
+        def opened(reading: Reading) -> tuple[Lesson, int]:
+            lesson = reading.lesson(place.lesson)
+            if lesson != shown:
+                reading.opened(lesson)
+            return lesson, reading.resume(lesson)
+
+        shown = self.lesson.pane.lesson
+        lesson, step = await self.desk.read(opened)
+        if lesson != shown:
+            await self.lesson.pane.show(lesson, step)
+
+    async def _open_exercise(self, place: Place) -> None:
+        """The one that is named, else the lesson's first one that is not done."""
+        assert self.outline is not None
         self.query_one(CourseTree).point_at(place)
-        undone = next((each.id for each in entry.exercises if each.state in ("new", "started")), "")
-        exercise = place.exercise or undone or next((each.id for each in entry.exercises), "")
+        within = [each for lesson in self.outline.lessons if lesson.id == place.lesson for each in lesson.exercises]
+        undone = next((each.id for each in within if each.state in ("new", "started")), "")
+        exercise = place.exercise or undone or next((each.id for each in within), "")
         if exercise:
             await self.exercise.choose(exercise)
         else:
@@ -291,10 +306,10 @@ class CourseScreen(Screen[None]):
             # The lesson may speak of what was drawn just now.
             pane, shown = self.lesson.pane, self.lesson.pane.lesson
             await self.refresh_outline()
-            if shown is not None and self.outline is not None:
+            if shown is not None:
                 lesson = await self.desk.read(lambda reading: reading.lesson(shown.id))
                 if lesson != shown:
-                    await pane.show(lesson, {each.id: each for each in self.outline.exercises}, pane.index)
+                    await pane.show(lesson, pane.index)
 
         self._do(moved, "moved")
 

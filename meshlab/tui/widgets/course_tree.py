@@ -13,6 +13,7 @@ from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
 from meshlab.course.outline import ExerciseState, LessonState, Outline
+from meshlab.course.projection import Place
 
 _LESSON_MARKS: dict[LessonState, tuple[str, str]] = {
     "new": ("○", "course--new"),
@@ -25,14 +26,6 @@ _EXERCISE_MARKS: dict[ExerciseState, tuple[str, str]] = {
     "done": ("✔", "course--done"),
     "changed": ("◑", "course--begun"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a node of the tree stands for: a lesson, or one of its exercises."""
-
-    lesson: str
-    exercise: str = ""
 
 
 class CourseTree(Tree[Place]):

@@ -21,7 +21,12 @@ _STATES = {
 
 
 class ExerciseCard(Static, can_focus=True):
-    """A card; Enter opens the exercise's tasks."""
+    """A card; Enter opens the exercise's tasks.
+
+    Args:
+        exercise: its id.
+        entry: how far it is; None as long as that is not known.
+    """
 
     DEFAULT_CSS = """
     ExerciseCard {
@@ -48,17 +53,15 @@ class ExerciseCard(Static, can_focus=True):
             """The card."""
             return self.card
 
-    def __init__(self, entry: ExerciseEntry) -> None:
-        super().__init__()
-        self.entry = entry
-
-    def on_mount(self) -> None:
-        """Draw it."""
-        self.show(self.entry)
+    def __init__(self, exercise: str, entry: ExerciseEntry | None) -> None:
+        # As high as it will be.
+        super().__init__("\n\n")
+        self.exercise = exercise
+        if entry is not None:
+            self.show(entry)
 
     def show(self, entry: ExerciseEntry) -> None:
         """Draw the exercise's present state."""
-        self.entry = entry
         verb = "start it" if entry.state == "new" else "see its tasks"
         self.update(
             Content.assemble(
@@ -74,7 +77,7 @@ class ExerciseCard(Static, can_focus=True):
 
     def action_open(self) -> None:
         """Ask for it."""
-        self.post_message(self.Opened(self, self.entry.id))
+        self.post_message(self.Opened(self, self.exercise))
 
     def on_click(self) -> None:
         """The same by mouse."""

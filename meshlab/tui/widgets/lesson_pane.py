@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ from textual.widgets import Markdown, Static
 from meshlab.course.blocks import Predict, Quiz
 from meshlab.course.model import Block, Lesson, Step
 from meshlab.course.outline import ExerciseEntry
-from meshlab.tui.segments import segments
+from meshlab.tui.segments import Segment, segments
 from meshlab.tui.widgets.code_block import ACTIVE_ROLES, CodeBlock, Diagram
 from meshlab.tui.widgets.exercise_card import ExerciseCard
 from meshlab.tui.widgets.predict_card import PredictCard
@@ -79,7 +79,9 @@ what can be used: blocks of code, predictions, questions, exercises.
         self.lesson: Lesson | None = None
         self.index = 0
         self._entries: Mapping[str, ExerciseEntry] = {}
+        """The exercises by id, for their cards."""
         self._used: set[tuple[str, int]] = set()
+        self._below: list[Segment] = []
 
     @property
     def step(self) -> Step | None:
@@ -90,26 +92,45 @@ what can be used: blocks of code, predictions, questions, exercises.
         """A word of welcome until the first lesson is there."""
         yield Static("opening the course …", id="step-title")
 
-    async def show(self, lesson: Lesson, entries: Mapping[str, ExerciseEntry], index: int = 0) -> None:
+    async def show(self, lesson: Lesson, index: int = 0) -> None:
         """Show a step of a lesson.
 
         Args:
             lesson: with its variables drawn.
-            entries: the exercises by id, for their cards.
             index: which step.
         """
-        self.lesson, self._entries = lesson, entries
+        self.lesson = lesson
         self.index = min(max(0, index), len(lesson.steps) - 1)
         step = lesson.steps[self.index]
         widgets: list[Widget] = [Static(step.title, id="step-title")]
+        self._below = list(segments(step))
+        rows = self.size.height or self.app.size.height
         if self.index == 0 and lesson.intro:
             widgets.insert(0, Markdown(lesson.intro))
-        widgets += [widget for segment in segments(step) if (widget := self._widget(segment)) is not None]
+            rows -= self._rows(lesson.intro)
+        while self._below and rows > 0:
+            segment = self._below.pop(0)
+            rows -= self._rows(segment)
+            widgets += self._drawn(segment)
         async with self.batch():
             await self.remove_children()
             await self.mount_all(widgets)
         self.scroll_home(animate=False)
         self.post_message(self.Turned(self, lesson, step))
+        if self._below:
+            self.call_after_refresh(self._show_below)
+
+    async def _show_below(self) -> None:
+        """Make what stands below the first screenful; whoever needs the whole step calls this first."""
+        below, self._below = self._below, []
+        if below:
+            await self.mount_all([widget for segment in below for widget in self._drawn(segment)])
+
+    def _rows(self, segment: Segment) -> int:
+        """At least so many rows a segment takes."""
+        text = segment if isinstance(segment, str) else segment.content
+        width = max(1, self.size.width)
+        return sum(1 + len(line) // width for line in text.splitlines())
 
     async def turn(self, by: int) -> None:
         """Show the step ``by`` steps further; past the end, say so."""
@@ -118,14 +139,15 @@ what can be used: blocks of code, predictions, questions, exercises.
         if self.index + by >= len(self.lesson.steps):
             self.post_message(self.Ended(self, self.lesson))
         elif self.index + by >= 0:
-            await self.show(self.lesson, self._entries, self.index + by)
+            await self.show(self.lesson, self.index + by)
 
     async def action_turn(self, by: int) -> None:
         """Turn to another step."""
         await self.turn(by)
 
-    def action_use_next(self) -> None:
+    async def action_use_next(self) -> None:
         """Run or save the first block that was not used yet; the last one again when all were."""
+        await self._show_below()
         blocks = [code for code in self.query(CodeBlock) if code.block.role in ACTIVE_ROLES]
         if not blocks:
             self.notify("this step has nothing to run", timeout=3)
@@ -146,8 +168,8 @@ what can be used: blocks of code, predictions, questions, exercises.
         """Draw the exercises' present states."""
         self._entries = entries
         for card in self.query(ExerciseCard):
-            if card.entry.id in entries:
-                card.show(entries[card.entry.id])
+            if entry := entries.get(card.exercise):
+                card.show(entry)
 
     def predictions(self, before: str) -> list[PredictCard]:
         """The cards that ask about a block and are not answered yet."""
@@ -159,20 +181,22 @@ what can be used: blocks of code, predictions, questions, exercises.
             (self.lesson.id, block.line) in self._used for block in self.lesson.blocks if block.id == block_id
         )
 
-    def _widget(self, segment: str | Block) -> Widget | None:
+    def _drawn(self, segment: Segment) -> Iterator[Widget]:
+        """What draws a segment."""
         if isinstance(segment, str):
-            return Markdown(segment)
-        if isinstance(segment.question, Predict):
-            return PredictCard(segment, segment.question)
-        if isinstance(segment.question, Quiz):
-            return QuizCard(segment, segment.question)
-        if segment.role == "exercise":
-            entry = self._entries.get(segment.attributes["id"])
-            return ExerciseCard(entry) if entry else None
-        if segment.role == "diagram":
-            return Diagram(segment)
-        code = CodeBlock(segment)
-        if self.lesson is not None and (self.lesson.id, segment.line) in self._used:
-            code.set_reactive(CodeBlock.done, True)
-            code.add_class("-done")
-        return code
+            yield Markdown(segment)
+        elif isinstance(segment.question, Predict):
+            yield PredictCard(segment, segment.question)
+        elif isinstance(segment.question, Quiz):
+            yield QuizCard(segment, segment.question)
+        elif segment.role == "exercise":
+            identifier = segment.attributes["id"]
+            yield ExerciseCard(identifier, self._entries.get(identifier))
+        elif segment.role == "diagram":
+            yield Diagram(segment)
+        else:
+            code = CodeBlock(segment)
+            if self.lesson is not None and (self.lesson.id, segment.line) in self._used:
+                code.set_reactive(CodeBlock.done, True)
+                code.add_class("-done")
+            yield code
