@@ -56,7 +56,7 @@ def session_of(arguments: argparse.Namespace) -> Session:
 
 
 @contextlib.contextmanager
-def progress_of(arguments: argparse.Namespace, course: str = "") -> Iterator[Progress]:
+def progress_of(arguments: argparse.Namespace, course: Callable[[], str] = str) -> Iterator[Progress]:
     """This user's record, for the lab that the command line names."""
     from meshlab.cli.lab import lab_of
     from meshlab.course.progress import Progress
@@ -74,7 +74,7 @@ def reading_of(arguments: argparse.Namespace) -> Iterator[Reading]:
     from meshlab.course.reading import Reading
 
     course = course_of(arguments)
-    with progress_of(arguments, course.reference) as progress:
+    with progress_of(arguments, lambda: course.reference) as progress:
         yield Reading(course, progress)
 
 

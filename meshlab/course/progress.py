@@ -55,7 +55,7 @@ class Progress:
     Args:
         path: the SQLite file; by default under the user's data directory.
         lab: which lab or cluster the events speak of.
-        course: ``id@version#digest``.
+        course: gives ``id@version#digest``, which is asked for with the first event: it takes reading all files.
         clock: what time it is.
 
     Raises:
@@ -67,12 +67,12 @@ class Progress:
         path: Path | None = None,
         *,
         lab: str = "",
-        course: str = "",
+        course: Callable[[], str] = str,
         clock: Callable[[], Moment] = now,
     ) -> None:
         self.path = path or platformdirs.user_data_path("meshlab", appauthor=False) / "progress.db"
         self.lab = lab
-        self.course = course
+        self._course = course
         self._clock = clock
         self._db = ProgressFile(self.path)
         self._projection = Projection()
@@ -114,7 +114,7 @@ class Progress:
             "boot": moment.boot,
             "learner": self.learner,
             "lab": self.lab,
-            "course": self.course,
+            "course": self._course(),
             "kind": kind,
             "attempt": attempt,
             "exercise": exercise,

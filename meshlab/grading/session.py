@@ -299,7 +299,7 @@ def open_session(
         LabError: there is no such cluster now.
     """
     kubeconfig, context = provider.locate()
-    progress = Progress(lab=provider.name, course=course.reference)
+    progress = Progress(lab=provider.name, course=lambda: course.reference)
     return Session(course, Cluster(kubeconfig, context), progress, on_progress, provider.lacking)
 
 

@@ -146,7 +146,7 @@ class Desk:
             from meshlab.course.progress import Progress
             from meshlab.course.reading import Reading
 
-            progress = Progress(lab=self.provider.name, course=self.course.reference)
+            progress = Progress(lab=self.provider.name, course=lambda: self.course.reference)
             self._reading = Reading(self.course, progress)
         return self._reading
 

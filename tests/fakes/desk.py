@@ -168,7 +168,7 @@ class ScriptedDesk(Desk):
 
     def open_progress(self) -> Progress:
         """The progress file, for the calling thread."""
-        return Progress(self._home / "progress.db", lab="default", course=self.course.reference)
+        return Progress(self._home / "progress.db", lab="default", course=lambda: self.course.reference)
 
     @property
     def check(self) -> ScriptedCheck:

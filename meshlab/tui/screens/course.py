@@ -29,7 +29,6 @@ from meshlab.course.projection import Place
 from meshlab.errors import MeshlabError
 from meshlab.tui.desk import Desk, explain
 from meshlab.tui.keys import COURSE_KEYS, TERMINAL_KEY
-from meshlab.tui.screens.dialogs import help_on
 from meshlab.tui.verdict_text import mark
 from meshlab.tui.widgets.course_tree import CourseTree
 from meshlab.tui.widgets.exercise_card import ExerciseCard
@@ -130,11 +129,11 @@ class CourseScreen(Screen[None]):
         with self.app.batch_update():
             place = await self.desk.read(lambda reading: reading.place())
             await self._open_lesson(place)
-            self.lesson.take_focus()
         self.call_after_refresh(self._opened, place)
 
     def _opened(self, place: Place) -> None:
         self.post_message(self.Opened())
+        self.lesson.take_focus()
 
         async def complete() -> None:
             await self.refresh_outline()
@@ -159,15 +158,12 @@ class CourseScreen(Screen[None]):
         if not place.lesson:
             return
 
-        def opened(reading: Reading) -> tuple[Lesson, int]:
+        def find(reading: Reading) -> tuple[Lesson, int]:
             lesson = reading.lesson(place.lesson)
-            if lesson != shown:
-                reading.opened(lesson)
             return lesson, reading.resume(lesson)
 
-        shown = self.lesson.pane.lesson
-        lesson, step = await self.desk.read(opened)
-        if lesson != shown:
+        lesson, step = await self.desk.read(find)
+        if lesson != self.lesson.pane.lesson:
             await self.lesson.pane.show(lesson, step)
 
     async def _open_exercise(self, place: Place) -> None:
@@ -225,7 +221,8 @@ class CourseScreen(Screen[None]):
 
     @on(LessonPlace.Recorded)
     def _recorded(self) -> None:
-        self._do(self.refresh_outline, "outline")
+        if self.outline is not None:
+            self._do(self.refresh_outline, "outline")
 
     @on(LessonPlace.RunWanted)
     def _run_wanted(self, event: LessonPlace.RunWanted) -> None:
@@ -390,6 +387,8 @@ class CourseScreen(Screen[None]):
 
     def action_help(self) -> None:
         """Help on the focused pane."""
+        from meshlab.tui.screens.dialogs import help_on
+
         self.app.push_screen(help_on(self))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

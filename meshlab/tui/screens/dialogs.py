@@ -1,4 +1,7 @@
-"""What is laid over the course: a question to confirm, the solution, and the help of a pane."""
+"""What is laid over the course: a question to confirm, the solution, and the help of a pane.
+
+It is imported by whoever opens one, when it is opened: the first frame need not wait for what it does not show.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ from meshlab.course.exercises import load
 from meshlab.course.model import Exercise
 from meshlab.errors import MeshlabError
 from meshlab.tui.desk import Desk, explain
-from meshlab.tui.screens.dialogs import Question, Solution
 from meshlab.tui.widgets.task_item import TaskItem
 from meshlab.tui.widgets.task_pane import TaskPane
 
@@ -232,6 +231,8 @@ class ExercisePlace(Vertical):
         self._do(self._solve)
 
     async def _solve(self) -> None:
+        from meshlab.tui.screens.dialogs import Solution
+
         if not self.is_started:
             return
         exercise_id = self.exercise_id
@@ -318,6 +319,8 @@ class ExercisePlace(Vertical):
         self._hints = dict(await self._desk.read(taken))
 
     async def _ask(self, title: str, text: str, *, yes: str) -> bool:
+        from meshlab.tui.screens.dialogs import Question
+
         return await self.app.push_screen_wait(Question(title, text, yes=yes))
 
     def _do(self, call: Callable[[], Awaitable[None]], *, exclusive: bool = False) -> None:

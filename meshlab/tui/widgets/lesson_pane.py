@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -82,6 +83,8 @@ what can be used: blocks of code, predictions, questions, exercises.
         """The exercises by id, for their cards."""
         self._used: set[tuple[str, int]] = set()
         self._below: list[Segment] = []
+        """What of the step is not drawn yet."""
+        self._drawing = asyncio.Lock()
 
     @property
     def step(self) -> Step | None:
@@ -99,32 +102,33 @@ what can be used: blocks of code, predictions, questions, exercises.
             lesson: with its variables drawn.
             index: which step.
         """
-        self.lesson = lesson
-        self.index = min(max(0, index), len(lesson.steps) - 1)
-        step = lesson.steps[self.index]
-        widgets: list[Widget] = [Static(step.title, id="step-title")]
-        self._below = list(segments(step))
-        rows = self.size.height or self.app.size.height
-        if self.index == 0 and lesson.intro:
-            widgets.insert(0, Markdown(lesson.intro))
-            rows -= self._rows(lesson.intro)
-        while self._below and rows > 0:
-            segment = self._below.pop(0)
-            rows -= self._rows(segment)
-            widgets += self._drawn(segment)
-        async with self.batch():
-            await self.remove_children()
-            await self.mount_all(widgets)
+        async with self._drawing:
+            self.lesson = lesson
+            self.index = min(max(0, index), len(lesson.steps) - 1)
+            step = lesson.steps[self.index]
+            widgets: list[Widget] = [Static(step.title, id="step-title")]
+            self._below = list(segments(step))
+            rows = self.size.height or self.app.size.height
+            if self.index == 0 and lesson.intro:
+                widgets.insert(0, Markdown(lesson.intro))
+                rows -= self._rows(lesson.intro)
+            while self._below and rows > 0:
+                segment = self._below.pop(0)
+                rows -= self._rows(segment)
+                widgets += self._drawn(segment)
+            async with self.batch():
+                await self.remove_children()
+                await self.mount_all(widgets)
         self.scroll_home(animate=False)
         self.post_message(self.Turned(self, lesson, step))
-        if self._below:
-            self.call_after_refresh(self._show_below)
+        self.call_after_refresh(self.complete)
 
-    async def _show_below(self) -> None:
-        """Make what stands below the first screenful; whoever needs the whole step calls this first."""
-        below, self._below = self._below, []
-        if below:
-            await self.mount_all([widget for segment in below for widget in self._drawn(segment)])
+    async def complete(self) -> None:
+        """Draw what stands below the first screenful; whoever needs the whole step calls this first."""
+        async with self._drawing:
+            below, self._below = self._below, []
+            if below:
+                await self.mount_all([widget for segment in below for widget in self._drawn(segment)])
 
     def _rows(self, segment: Segment) -> int:
         """At least so many rows a segment takes."""
@@ -147,7 +151,7 @@ what can be used: blocks of code, predictions, questions, exercises.
 
     async def action_use_next(self) -> None:
         """Run or save the first block that was not used yet; the last one again when all were."""
-        await self._show_below()
+        await self.complete()
         blocks = [code for code in self.query(CodeBlock) if code.block.role in ACTIVE_ROLES]
         if not blocks:
             self.notify("this step has nothing to run", timeout=3)

@@ -23,7 +23,6 @@ from meshlab.course.reading import Reading
 from meshlab.errors import MeshlabError
 from meshlab.tui import workfolder
 from meshlab.tui.desk import Desk, explain
-from meshlab.tui.screens.dialogs import Question
 from meshlab.tui.widgets.code_block import CodeBlock
 from meshlab.tui.widgets.lesson_pane import LessonPane
 from meshlab.tui.widgets.predict_card import PredictCard
@@ -82,6 +81,8 @@ class LessonPlace(Vertical):
         self._desk = desk
         self.environment: Mapping[str, str] | None = None
         """The variables of the terminal; None while there is no cluster."""
+        self._opened = ""
+        """The id of the lesson that was opened last."""
         self._warned: set[tuple[str, str]] = set()
         self._observed: set[tuple[str, str]] = set()
 
@@ -102,11 +103,19 @@ class LessonPlace(Vertical):
     def _turned(self, event: LessonPane.Turned) -> None:
         self.border_title = event.lesson.title
         self.border_subtitle = f"step {self.pane.index + 1} of {len(event.lesson.steps)}"
-        self._do(lambda: self._note(event.lesson, event.step), "turned")
+        # What is read is painted before it is recorded.
+        self.call_after_refresh(self._do, lambda: self._note(event.lesson, event.step), "turned")
 
     async def _note(self, lesson: Lesson, step: Step) -> None:
-        await self._desk.read(lambda reading: reading.seen(lesson, step))
+        def note(reading: Reading) -> None:
+            if lesson.id != self._opened:
+                reading.opened(lesson)
+                self._opened = lesson.id
+            reading.seen(lesson, step)
+
+        await self._desk.read(note)
         self.post_message(self.Recorded(self))
+        await self.pane.complete()
         for card in self.pane.query(PredictCard):
             choice = await self._desk.read(partial(Reading.prediction, lesson=lesson, block=card.block))
             if choice is not None:
@@ -142,6 +151,8 @@ class LessonPlace(Vertical):
     async def _save(self, lesson: Lesson, block: Block) -> None:
         file = workfolder.lesson_file(lesson.id, block.attributes["file"], block.content)
         if file.would_overwrite:
+            from meshlab.tui.screens.dialogs import Question
+
             question = Question(
                 f"Overwrite {file.path.name}?", f"{file.path} is there already, with other content.", yes="Overwrite"
             )

@@ -16,7 +16,7 @@ from meshlab.errors import LabError
 
 @pytest.fixture
 def progress(tmp_path: Path) -> Any:
-    opened = Progress(tmp_path / "progress.db", lab="default", course="default@1")
+    opened = Progress(tmp_path / "progress.db", lab="default", course=lambda: "default@1")
     yield opened
     opened.close()
 
