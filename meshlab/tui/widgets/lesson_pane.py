@@ -149,6 +149,14 @@ what can be used: blocks of code, predictions, questions, exercises.
         """Turn to another step."""
         await self.turn(by)
 
+    def action_scroll_up(self) -> None:
+        """A line up, at once: an animation of one line would only come late."""
+        self.scroll_up(animate=False, immediate=True)
+
+    def action_scroll_down(self) -> None:
+        """A line down, likewise."""
+        self.scroll_down(animate=False, immediate=True)
+
     async def action_use_next(self) -> None:
         """Run or save the first block that was not used yet; the last one again when all were."""
         await self.complete()
