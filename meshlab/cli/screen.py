@@ -8,6 +8,7 @@ import shlex
 import sys
 
 from meshlab.cli.lab import lab_of, provider_of
+from meshlab.cli.readahead import read_ahead
 from meshlab.errors import UsageError
 from meshlab.labs import DEFAULT_LAB
 
@@ -23,6 +24,7 @@ def run_screen(arguments: argparse.Namespace) -> int:
     # What start-up makes is there to stay; looking for garbage in it is a sixth of the time until the first frame.
     # The app begins to look once that is painted.
     gc.disable()
+    read_ahead(("textual", "rich", "meshlab.course", "meshlab.tui", "markdown_it", "yaml"))
     from meshlab.cluster import tools
     from meshlab.course.catalogue import find_course
     from meshlab.tui import app
