@@ -43,7 +43,8 @@ class CommandParser(argparse.ArgumentParser):
         Raises:
             CommandError: with exit code 64.
         """
-        return self.parse_args([f"{word}=true" if word in self._booleans else word for word in arguments])
+        # Flags may stand anywhere, between two arguments as well.
+        return self.parse_intermixed_args([f"{word}=true" if word in self._booleans else word for word in arguments])
 
     def error(self, message: str) -> NoReturn:
         raise CommandError(message, hint=f"See '{self.prog} --help' for usage.", exit_code=EXIT_USAGE)

@@ -111,6 +111,16 @@ def test_boolean_flags_and_durations() -> None:
         parser.parse(["--nothing"])
 
 
+def test_flags_may_stand_between_arguments() -> None:
+    parser = CommandParser("experimental describe", "Describe.")
+    parser.add_argument("kind")
+    parser.add_argument("name", nargs="?", default="")
+    for words in (["pod", "-n", "shop", "a"], ["-n", "shop", "pod", "a"], ["pod", "a", "-n", "shop"]):
+        arguments = parser.parse(words)
+        assert (arguments.kind, arguments.name, arguments.namespace) == ("pod", "a", "shop")
+    assert parser.parse(["pod", "-n", "shop"]).name == ""
+
+
 def test_columns() -> None:
     assert columns([["A", "LONGER", "C"], ["aaa", "b", ""]], padding=2) == "A    LONGER  C\naaa  b       \n"
 
