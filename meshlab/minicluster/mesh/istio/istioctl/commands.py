@@ -37,6 +37,7 @@ COMMANDS = {
         "proxyconfig.command", "Retrieve information about proxy configuration from Envoy", ("pc",)
     ),
     "proxy-status": Command("proxystatus", "Retrieves the synchronization status of each Envoy in the mesh", ("ps",)),
+    "tag": Command("tag", "Command group used to interact with revision tags"),
     "uninstall": Command("uninstall", "Uninstall Istio from a cluster"),
     "validate": Command("validate", "Validate Istio policy and rules files", ("v",)),
     "version": Command("version", "Prints out build version information"),
@@ -54,7 +55,6 @@ UNAVAILABLE = {
     "operator": "the in-cluster operator is gone from Istio; use istioctl install",
     "profile": "istioctl manifest generate --set profile=demo  shows one of default, demo, minimal, empty",
     "remote-clusters": "a lab is one cluster; several clusters need a real Istio",
-    "tag": "install with --revision; revision tags need a real Istio",
     "upgrade": "istioctl install  changes the installation in place",
     "verify-install": "istioctl install  waits until everything is ready, and istioctl analyze looks for problems",
     "waypoint": "ambient mode needs a real Istio; this lab runs sidecars",

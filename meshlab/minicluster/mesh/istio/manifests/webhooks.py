@@ -25,13 +25,24 @@ def _in(key: str, *values: str) -> Obj:
 NOT_REFUSED: Obj = {"key": INJECT, "operator": "NotIn", "values": ["false"]}
 
 
-def injector_webhooks(namespace: str, revision: str, *, every_namespace: bool, reinvocation: str) -> list[Obj]:
-    """The ``webhooks`` of ``istio-sidecar-injector`` for a revision (``default`` is the unnamed one)."""
+def injector_webhooks(
+    namespace: str, revision: str, *, tag: str = "", every_namespace: bool, reinvocation: str
+) -> list[Obj]:
+    """The ``webhooks`` of an injector.
+
+    Args:
+        namespace: where istiod runs.
+        revision: whose istiod is called; ``default`` is the unnamed one.
+        tag: the name by which that one is meant, if it is not its own.
+        every_namespace: inject wherever nothing says no; for the default one only.
+        reinvocation: the ``reinvocationPolicy``.
+    """
+    name = tag or revision
     entries = [
-        ("rev.namespace", [_in(REVISION, revision), _absent(INJECTION)], [NOT_REFUSED]),
-        ("rev.object", [_absent(REVISION), _absent(INJECTION)], [NOT_REFUSED, _in(REVISION, revision)]),
+        ("rev.namespace", [_in(REVISION, name), _absent(INJECTION)], [NOT_REFUSED]),
+        ("rev.object", [_absent(REVISION), _absent(INJECTION)], [NOT_REFUSED, _in(REVISION, name)]),
     ]
-    if revision == "default":
+    if name == "default":
         entries += [
             ("namespace", [_in(INJECTION, "enabled")], [NOT_REFUSED]),
             ("object", [_absent(INJECTION), _absent(REVISION)], [_in(INJECT, "true"), _absent(REVISION)]),

@@ -86,22 +86,24 @@ class ControlPlane:
         status = {key: value for key, value in status.items() if value}
         if all((obj.get("status") or {}).get(key) == value for key, value in status.items()):
             return
-        if metadata["name"] == "istiod":
-            await self._istiod(metadata["namespace"])
+        if metadata["name"].startswith("istiod"):
+            await self._istiod(metadata["namespace"], metadata["name"])
         await self._api.update("deployments.apps", {**obj, "status": status}, subresource="status")
 
-    async def _istiod(self, namespace: str) -> None:
+    async def _istiod(self, namespace: str, service: str) -> None:
         with contextlib.suppress(StatusError):
             await self._api.create(
                 "endpointslices.discovery.k8s.io",
                 {
-                    "metadata": {"name": "istiod-1", "labels": {"kubernetes.io/service-name": "istiod"}},
+                    "metadata": {"name": f"{service}-1", "labels": {"kubernetes.io/service-name": service}},
                     "addressType": "IPv4",
                     "endpoints": [{"addresses": ["127.1.1.1"], "conditions": {"ready": True}}],
                     "ports": [],
                 },
                 namespace,
             )
+        if service != "istiod":
+            return
         with contextlib.suppress(StatusError):
             labels = {"app": "istiod", "istio.io/rev": "default", "sidecar.istio.io/inject": "false"}
             pod = {
