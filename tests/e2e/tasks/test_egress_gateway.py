@@ -410,4 +410,4 @@ def test_mutual_tls_that_the_egress_gateway_originates(client: Lab) -> None:
     )  # fmt: skip
     client.kubectl("apply", "-f", "-", stdin=ORIGINATION)
     eventually(lambda: "<title>Welcome to nginx!</title>" in get(client, f"http://{NGINX_HOST}"))
-    assert f"outbound|443||{NGINX_HOST}" in egress_log(client, "istio=egressgateway", "istio-system")
+    eventually(lambda: f"outbound|443||{NGINX_HOST}" in egress_log(client, "istio=egressgateway", "istio-system"))

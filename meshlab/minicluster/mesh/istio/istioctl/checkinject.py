@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser
 from meshlab.minicluster.mesh.istio.istioctl.pods import find_pod
+from meshlab.minicluster.mesh.istio.istioctl.revisiontag import NEVER
 from meshlab.minicluster.mesh.istio.istioctl.session import connect
 from meshlab.minicluster.mesh.istio.istioctl.table import columns
-
-NO_LABELS = (
-    "No matching namespace labels (istio-injection=enabled, istio.io/rev) or pod labels (sidecar.istio.io/inject=true)"
-)
+from meshlab.minicluster.mesh.istio.manifests.webhooks import INJECTION
 
 
 async def run(argv: Sequence[str]) -> int:
@@ -34,58 +32,72 @@ async def run(argv: Sequence[str]) -> int:
             labels = dict(part.partition("=")[::2] for part in arguments.labels.split(","))
         namespace_labels = (await session.api.get("namespaces", namespace))["metadata"].get("labels") or {}
         hooks = (await session.api.list("mutatingwebhookconfigurations.admissionregistration.k8s.io")).items
-    injectors = [hook for hook in hooks if any(is_injector(entry) for entry in hook.get("webhooks") or [])]
+    injectors = sorted(filter(is_injector, hooks), key=lambda hook: str(hook["metadata"]["name"]))
     if not injectors:
-        raise CommandError(
-            "no Istio injection webhook is present in the cluster",
-            hint="istioctl install --set profile=demo -y  installs Istio.",
-        )
+        print("ERROR: no Istio injection hooks present.")
+        return 0
     rows = [["WEBHOOK", "REVISION", "INJECTED", "REASON"]]
     for hook in injectors:
         injected, reason = verdict(hook, labels, namespace_labels)
         revision = (hook["metadata"].get("labels") or {}).get("istio.io/rev", "default")
         rows.append([hook["metadata"]["name"], revision, "✔" if injected else "✘", reason])
     print(columns(rows, padding=5), end="")
+    if sum(row[2] == "✔" for row in rows) > 1:
+        print("ERROR: multiple webhooks will inject, which can lead to errors", end="")
     return 0
 
 
-def is_injector(entry: Obj) -> bool:
-    """Whether a webhook entry is the sidecar injector's."""
-    return str(entry.get("name", "")).endswith("sidecar-injector.istio.io")
+def is_injector(hook: Obj) -> bool:
+    """Whether a configuration is Istio's; one of its entries' names says so."""
+    return any(str(entry.get("name", "")).endswith("istio.io") for entry in hook.get("webhooks") or [])
 
 
 def verdict(hook: Obj, labels: Mapping[str, str], namespace_labels: Mapping[str, str]) -> tuple[bool, str]:
-    """Whether one of a configuration's entries selects the pod, and the label that decides."""
-    for entry in hook.get("webhooks") or []:
-        chosen = is_injector(entry) and _selects(entry.get("namespaceSelector"), namespace_labels)
-        if chosen and _selects(entry.get("objectSelector"), labels):
-            return True, _reason(entry, labels, namespace_labels)
-    if labels.get("sidecar.istio.io/inject") == "false":
-        return False, "Pod label sidecar.istio.io/inject=false explicitly disables injection"
-    if "istio-injection" in namespace_labels and namespace_labels["istio-injection"] != "enabled":
-        value = namespace_labels["istio-injection"]
-        return False, f"Namespace label istio-injection={value} does not enable injection"
-    revision = namespace_labels.get("istio.io/rev") or labels.get("istio.io/rev")
-    if revision:
-        own = (hook["metadata"].get("labels") or {}).get("istio.io/rev", "default")
-        return False, f"Label istio.io/rev={revision} does not match this revision ({own})"
-    return False, NO_LABELS
+    """Whether one of a configuration's entries selects the pod, and what decides; upstream's order and words."""
+    entries = hook.get("webhooks") or []
+    for entry in entries:
+        for_namespace, for_pod = entry.get("namespaceSelector") or {}, entry.get("objectSelector") or {}
+        by_namespace, by_pod = _selects(for_namespace, namespace_labels), _selects(for_pod, labels)
+        if by_namespace and by_pod:
+            namespace, pod = _deciding(for_namespace, namespace_labels), _deciding(for_pod, labels)
+            if namespace:
+                also = f", and pod label {pod} matches" if pod else ""
+                return True, f"Namespace label {namespace} matches{also}"
+            if pod:
+                return True, f"Pod label {pod} matches"
+        elif by_namespace:
+            for expression in for_pod.get("matchExpressions") or []:
+                key, operator = expression["key"], expression["operator"]
+                refusing = operator == "NotIn" and labels.get(key) in expression["values"]
+                if key in labels and (refusing or operator == "DoesNotExist"):
+                    return False, f"Pod has {key}={labels[key]} label, preventing injection"
+        elif by_pod and namespace_labels.get(INJECTION, "enabled") != "enabled":
+            return False, f"Namespace has {INJECTION}={namespace_labels[INJECTION]} label, preventing injection"
+    if any(entry.get("namespaceSelector") == entry.get("objectSelector") == NEVER for entry in entries):
+        return False, "The injection webhook is deactivated, and will never match labels."
+    wanted = (
+        ", ".join(f"{key}={value}" for entry in entries for key, value in _wanted(entry.get(selector) or {}))
+        for selector in ("namespaceSelector", "objectSelector")
+    )
+    return False, "No matching namespace labels ({}) or pod labels ({})".format(*wanted)
 
 
-def _reason(entry: Obj, labels: Mapping[str, str], namespace_labels: Mapping[str, str]) -> str:
-    prefix = entry["name"].removesuffix("sidecar-injector.istio.io").rstrip(".")
-    return {
-        "namespace": f"Namespace label istio-injection={namespace_labels.get('istio-injection')} matches",
-        "object": f"Pod label sidecar.istio.io/inject={labels.get('sidecar.istio.io/inject')} matches",
-        "rev.namespace": f"Namespace label istio.io/rev={namespace_labels.get('istio.io/rev')} matches",
-        "rev.object": f"Pod label istio.io/rev={labels.get('istio.io/rev')} matches",
-        "auto": "Injection is enabled for every namespace without labels",
-    }.get(prefix, f"Webhook {entry['name']} matches")
+def _wanted(selector: Obj) -> Iterator[tuple[str, str]]:
+    for expression in selector.get("matchExpressions") or []:
+        if expression["operator"] == "In":
+            yield from ((expression["key"], value) for value in expression["values"])
 
 
-def _selects(selector: Obj | None, labels: Mapping[str, str]) -> bool:
+def _deciding(selector: Obj, labels: Mapping[str, str]) -> str:
+    """The first label that the selector compares with values."""
+    for expression in selector.get("matchExpressions") or []:
+        if expression["operator"] in ("In", "NotIn") and expression["key"] in labels:
+            return f"{expression['key']}={labels[expression['key']]}"
+    return ""
+
+
+def _selects(selector: Obj, labels: Mapping[str, str]) -> bool:
     """A ``metav1.LabelSelector`` of a webhook; an empty one selects everything."""
-    selector = selector or {}
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
     for expression in selector.get("matchExpressions") or []:

@@ -10,12 +10,14 @@ from pathlib import Path
 import yaml
 
 from meshlab.minicluster.kubeapi import KubeApi, Obj, StatusError
-from meshlab.minicluster.mesh.istio.istioctl import VERSION, cluster
+from meshlab.minicluster.mesh.istio.inject_decision import DEFAULT_REVISION
+from meshlab.minicluster.mesh.istio.istioctl import VERSION, cluster, revisiontag
 from meshlab.minicluster.mesh.istio.istioctl.errors import CommandError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser, duration
 from meshlab.minicluster.mesh.istio.istioctl.session import connect
 from meshlab.minicluster.mesh.istio.manifests.options import OptionsError, Spec, resolve
 from meshlab.minicluster.mesh.istio.manifests.render import Component, render
+from meshlab.minicluster.mesh.istio.pilot.revisions import TAG
 
 TITLES = {
     "Base": ("Istio core", "⛵️"),
@@ -24,6 +26,10 @@ TITLES = {
     "IngressGateways": ("Ingress gateways", "🛬"),
 }
 """What the ✔ lines call the components."""
+
+
+NOT_PRUNED = "install.operator.istio.io/owning-resource-not-pruned"
+"""The label of what an installation owns and yet leaves alone when it no longer renders it."""
 
 
 def add_spec_flags(parser: CommandParser) -> None:
@@ -129,14 +135,45 @@ class Installer:
             if isinstance(outcome, BaseException):
                 raise outcome
         await self.prune(components)
+        await self._make_default()
         print("✔ Installation complete")
 
     async def prune(self, components: Sequence[Component]) -> None:
         """Delete what an earlier install of this revision rendered and this one did not; CRDs stay."""
         wanted = {cluster.identity(obj) for component in components for obj in component.objects}
         old = await cluster.installed(self._api, self._spec.revision)
-        gone = [obj for obj in old if cluster.identity(obj) not in wanted]
+        gone = [obj for obj in old if cluster.identity(obj) not in wanted and not revisiontag.label(obj, NOT_PRUNED)]
         await cluster.delete(self._api, gone, lambda obj: print(f"- Pruned {obj['kind']}/{obj['metadata']['name']}"))
+
+    async def _make_default(self) -> None:
+        """Set the tag ``default``, which ``istio-injection=enabled`` means, if that is for this installation to do.
+
+        It is for the default revision, and for any where nothing has the tag yet.
+        """
+        values = self._spec.spec["values"]
+        if not values["defaultRevision"] or values["global"].get("operatorManageWebhooks"):
+            return
+        hooks = await revisiontag.injectors(self._api)
+        if self._spec.revision != DEFAULT_REVISION and any(
+            revisiontag.label(hook, TAG) == DEFAULT_REVISION for hook in hooks
+        ):
+            return
+        try:
+            own = revisiontag.canonical(hooks, DEFAULT_REVISION, self._spec.revision, overwrite=True, generate=False)
+        except CommandError:
+            return  # an installation without an injector
+        objects = await revisiontag.manifests(
+            self._api,
+            own,
+            DEFAULT_REVISION,
+            self._spec.namespace,
+            every_namespace=bool(values["sidecarInjectorWebhook"]["enableNamespacesByDefault"]),
+            installed={NOT_PRUNED: "true"},
+        )
+        try:
+            await revisiontag.apply(self._api, hooks, objects, DEFAULT_REVISION)
+        except StatusError as error:
+            raise CommandError(f"failed deploying webhooks: {error.message}") from error
 
     async def _component(self, component: Component) -> None:
         if not component.objects:

@@ -68,9 +68,7 @@ async def test_without_istio(lab: Any) -> None:
     code, _, err = await lab.istioctl("proxy-status")
     assert code == 1
     assert "no running istiod pods" in err
-    code, _, err = await lab.istioctl("x", "check-inject", "-l", "a=b")
-    assert code == 1
-    assert "no Istio injection webhook" in err
+    assert await lab.istioctl("x", "check-inject", "-l", "a=b") == (0, "ERROR: no Istio injection hooks present.\n", "")
     code, _, err = await lab.istioctl("dashboard", "kiali")
     assert code == 1
     assert "no Kiali pods found" in err

@@ -56,8 +56,7 @@ async def test_a_tag_is_set_moved_listed_and_removed(revisions: Any) -> None:
     namespace = {"metadata": {"name": "shop", "labels": {"istio.io/rev": "prod"}}}
     await lab.api.create("namespaces", namespace)
     code, out, _ = await lab.istioctl("tag", "list")
-    # The installed default revision has the tag "default" only once somebody sets it.
-    assert out.splitlines() == ["TAG  REVISION NAMESPACES", "     default  ", "prod next     shop"]
+    assert out.splitlines() == ["TAG     REVISION NAMESPACES", "default default  ", "prod    next     shop"]
     code, out, _ = await lab.istioctl("tag", "list", "-o", "json")
     assert json.loads(out)[1] == {"tag": "prod", "revision": "next", "namespaces": ["shop"]}
 
@@ -69,7 +68,7 @@ async def test_a_tag_is_set_moved_listed_and_removed(revisions: Any) -> None:
 
 async def test_the_tag_default_takes_over_what_named_no_revision(revisions: Any) -> None:
     lab = revisions
-    code, out, err = await lab.istioctl("tag", "set", "default", "--revision", "next")
+    code, out, err = await lab.istioctl("tag", "set", "default", "--revision", "next", "--overwrite")
     assert code == 0, out + err
     hook = await lab.api.get(HOOKS, "istio-revision-tag-default")
     names = [each["name"].split(".sidecar")[0] for each in hook["webhooks"]]
@@ -82,6 +81,21 @@ async def test_the_tag_default_takes_over_what_named_no_revision(revisions: Any)
     } == {'{"matchLabels": {"istio.io/deactivated": "never-match"}}'}
     validator = await lab.api.get(VALIDATORS, "istiod-default-validator")
     assert validator["webhooks"][0]["clientConfig"]["service"]["name"] == "istiod-next"
+
+
+async def test_the_first_installation_is_the_default_one(lab: Any) -> None:
+    for revision in ("old", "new"):
+        code, out, err = await lab.istioctl("install", "--set", "profile=minimal", "--revision", revision, "-y")
+        assert code == 0, out + err
+    code, out, _ = await lab.istioctl("tag", "list")
+    assert out.splitlines() == ["TAG     REVISION NAMESPACES", "        new      ", "default old      "]
+    # Installing it again leaves its tag in place; removing it takes it along.
+    before = (await lab.api.get(HOOKS, "istio-revision-tag-default"))["metadata"]["uid"]
+    assert (await lab.istioctl("install", "--set", "profile=minimal", "--revision", "old", "-y"))[0] == 0
+    assert (await lab.api.get(HOOKS, "istio-revision-tag-default"))["metadata"]["uid"] == before
+    assert (await lab.istioctl("uninstall", "--revision", "old", "-y"))[0] == 0
+    names = {hook["metadata"]["name"] for hook in (await lab.api.list(HOOKS)).items}
+    assert names == {"istio-sidecar-injector-new"}
 
 
 async def test_generate_prints_what_set_would_apply(revisions: Any) -> None:

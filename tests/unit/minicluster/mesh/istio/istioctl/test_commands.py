@@ -195,11 +195,27 @@ def test_pods_that_are_not_ready() -> None:
     ("namespace", "pod", "injected", "words"),
     [
         ({"istio-injection": "enabled"}, {}, True, "Namespace label istio-injection=enabled matches"),
-        ({"istio-injection": "enabled"}, {"sidecar.istio.io/inject": "false"}, False, "explicitly disables"),
-        ({"istio-injection": "disabled"}, {"sidecar.istio.io/inject": "true"}, False, "does not enable"),
+        (
+            {"istio-injection": "enabled"},
+            {"sidecar.istio.io/inject": "false"},
+            False,
+            "Pod has sidecar.istio.io/inject=false label, preventing",
+        ),
+        (
+            {"istio-injection": "disabled"},
+            {"sidecar.istio.io/inject": "true"},
+            False,
+            "Namespace has istio-injection=disabled label, prev",
+        ),
         ({}, {"sidecar.istio.io/inject": "true"}, True, "Pod label sidecar.istio.io/inject=true matches"),
-        ({}, {}, False, "No matching namespace labels"),
-        ({"istio.io/rev": "x"}, {}, False, "does not match this revision"),
+        (
+            {},
+            {},
+            False,
+            "No matching namespace labels (istio.io/rev=default, istio-injection=enabled) "
+            "or pod labels (istio.io/rev=default, sidecar.istio.io/inject=true)",
+        ),
+        ({"istio.io/rev": "x"}, {}, False, "No matching namespace labels"),
         ({"istio.io/rev": "default"}, {}, True, "Namespace label istio.io/rev=default matches"),
     ],
 )
