@@ -25,4 +25,4 @@ test:
 	$(PYTEST) tests/unit tests/functional -m "not full" -n 2
 
 e2e:
-	$(PYTEST) tests/e2e -m "not full"
+	$(PYTEST) tests/e2e -m "not full" -n 2 --dist loadfile

@@ -81,6 +81,7 @@ async def test_starting_that_fails_says_why_and_can_be_tried_again(drive: Drive)
         await driven.until(lambda: driven.screen.exercise.is_started)
 
 
+@pytest.mark.full
 async def test_hints_come_tier_by_tier_for_the_highlighted_task(drive: Drive) -> None:
     async with drive() as driven:
         await driven.started()
@@ -95,6 +96,7 @@ async def test_hints_come_tier_by_tier_for_the_highlighted_task(drive: Drive) ->
         assert driven.desk.session.calls[-3:] == ["hint tour/word", "hint tour/word", "hint tour/split"]
 
 
+@pytest.mark.full
 async def test_an_answer_is_handed_in(drive: Drive) -> None:
     async with drive() as driven:
         await driven.started()
@@ -113,6 +115,7 @@ async def test_check_now(drive: Drive) -> None:
         assert driven.desk.check.nudges == ["asked for"]
 
 
+@pytest.mark.full
 async def test_the_solution_asks_before_a_try_and_applies_only_if_wanted(drive: Drive) -> None:
     async with drive() as driven:
         await driven.started()

@@ -32,6 +32,7 @@ async def test_it_opens_where_the_course_begins(drive: Drive) -> None:
         assert kinds(driven)[:2] == ["lesson.opened", "step.seen"]
 
 
+@pytest.mark.full
 async def test_turning_steps_to_the_end_and_on_to_what_comes_next(drive: Drive) -> None:
     async with drive() as driven:
         await driven.press("n")
@@ -183,6 +184,7 @@ async def test_going_on(drive: Drive) -> None:
         await driven.says("Do the exercise: Look around")
 
 
+@pytest.mark.full
 async def test_progress_is_there_again_the_next_time(drive: Drive) -> None:
     async with drive() as driven:
         await driven.press("n")

@@ -156,6 +156,7 @@ async def test_help(drive: Drive, snapshot: SnapshotAssertion, width: int, heigh
         assert matches(driven.app, snapshot)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("width", "height"),
     [(20, 5), pytest.param(10, 3, marks=pytest.mark.full), pytest.param(1, 1, marks=pytest.mark.full)],
@@ -173,6 +174,7 @@ async def test_a_terminal_far_too_small_crashes_nothing(drive: Drive, width: int
         await driven.pilot.pause()
 
 
+@pytest.mark.full
 async def test_resizing_moves_through_every_layout(drive: Drive) -> None:
     async with drive(200, 50) as driven:
         bar = driven.screen.query_one(PaneBar)

@@ -6,6 +6,8 @@ import asyncio
 import re
 from collections.abc import Mapping
 
+import pytest
+
 from meshlab.minicluster.mesh.istio.agent_metrics import standard_metrics
 from tests.functional.minicluster.mesh.envoy.conftest import StaticMesh, fetch
 
@@ -88,6 +90,7 @@ async def test_both_reporters_count_a_request_with_all_labels(static_mesh: Stati
     assert destination == {**MESHED, "reporter": "destination", "connection_security_policy": "mutual_tls"}
 
 
+@pytest.mark.full
 async def test_duration_and_sizes_are_histograms(static_mesh: StaticMesh) -> None:
     await client_and_server(static_mesh)
     static_mesh.delays_s["myapp"] = 0.12

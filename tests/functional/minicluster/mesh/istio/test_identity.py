@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from meshlab.minicluster.kubeapi import Obj
@@ -30,6 +31,7 @@ async def pair(lab: Lab) -> tuple[Obj, Agent]:
     return client, await lab.inject(server)
 
 
+@pytest.mark.full
 async def test_certificates_are_renewed_without_a_failed_request(lab: Lab, session: aiohttp.ClientSession) -> None:
     await lab.stop_istiod()
     lab.options = dataclasses.replace(lab.options, certificate_ttl=dt.timedelta(seconds=4))

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 import aiohttp
+import pytest
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.ca import CertificateAuthority
@@ -57,6 +58,7 @@ async def myapp(lab: Lab) -> tuple[Agent, list[Agent]]:
     return proxies[0], list(proxies[1:])
 
 
+@pytest.mark.full
 async def test_the_canary_of_the_module(lab: Lab, session: aiohttp.ClientSession) -> None:
     client, _ = await myapp(lab)
     assert (await lab.get(client, "http://myapp/", session))[0] == 200
@@ -97,6 +99,7 @@ async def test_the_canary_of_the_module(lab: Lab, session: aiohttp.ClientSession
     assert {(await lab.get(client, "http://myapp/", session))[1] for _ in range(50)} == {"v2"}
 
 
+@pytest.mark.full
 async def test_strict_mtls_and_identities(lab: Lab, session: aiohttp.ClientSession) -> None:
     client, servers = await myapp(lab)
     address = f"http://{servers[0].pod.pod_ip}:5678/"
@@ -126,6 +129,7 @@ spec: {mtls: {mode: STRICT}}
     assert "spiffe://cluster.local/ns/default/sa/default" in names
 
 
+@pytest.mark.full
 async def test_a_restart_of_istiod_costs_no_request(lab: Lab, session: aiohttp.ClientSession) -> None:
     client, _ = await myapp(lab)
     failures: list[int] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +34,7 @@ JSON = st.recursive(
 KINDS = [kind for kind in PLURALS if kind not in ("Pod", "Node", "EndpointSlice")]
 
 
+@pytest.mark.full
 @given(st.lists(st.tuples(st.sampled_from(KINDS), JSON), max_size=5))
 @settings(max_examples=150, deadline=None)
 def test_any_spec_is_translated_and_built(items: list[tuple[str, Any]]) -> None:
