@@ -70,7 +70,7 @@ async def web(lab: Lab, free_port: FreePort) -> AsyncIterator[Web]:
     yield Web(lab, server, lab.pod(), port)
 
 
-@pytest.mark.parametrize("which", ["curl", "builtin_curl"])
+@pytest.mark.parametrize("which", [pytest.param("curl", marks=pytest.mark.full), "builtin_curl"])
 class TestCurl:
     async def test_names_ports_and_source_address(self, web: Web, which: str) -> None:
         curl = getattr(web, which)

@@ -289,7 +289,7 @@ async def running_lab(directory: Path, **options: Any) -> AsyncIterator[Lab]:
         await lab.node.stop()
 
 
-@pytest.fixture(params=["private root", "no private root"])
+@pytest.fixture(params=["private root", pytest.param("no private root", marks=pytest.mark.full)])
 async def lab(
     request: pytest.FixtureRequest, lab_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Lab]:
