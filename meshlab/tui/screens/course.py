@@ -231,6 +231,10 @@ class CourseScreen(Screen[None]):
         elif self.has_class("-narrow"):
             self.action_pane("terminal")
 
+    @on(LessonPlace.Saved)
+    def _saved(self, event: LessonPlace.Saved) -> None:
+        self.terminal.enter(event.lesson.id)
+
     # The lab
 
     def action_bring_up(self) -> None:

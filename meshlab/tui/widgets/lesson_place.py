@@ -54,6 +54,18 @@ class LessonPlace(Vertical):
             return self.place
 
     @dataclass
+    class Saved(Message):
+        """A file of the lesson was saved."""
+
+        place: LessonPlace
+        lesson: Lesson
+
+        @property
+        def control(self) -> LessonPlace:
+            """The place."""
+            return self.place
+
+    @dataclass
     class Recorded(Message):
         """Something was added to the record of the lesson."""
 
@@ -159,6 +171,7 @@ class LessonPlace(Vertical):
             if not await self.app.push_screen_wait(question):
                 return
         file.save()
+        self.post_message(self.Saved(self, lesson))
         self.pane.mark_used(block)
         self.notify(str(file.path), title="saved", timeout=4)
 

@@ -99,15 +99,22 @@ class TerminalPlace(Vertical):
 
     def run(self, command: str, lesson_id: str) -> bool:
         """Type a command, in the lesson's folder; False if there is no terminal yet."""
-        terminal = self.terminal
-        if terminal is None:
+        if self.terminal is None:
             return False
+        self._enter(self.terminal, lesson_id)
+        self.terminal.run(command.rstrip("\n"))
+        return True
+
+    def enter(self, lesson_id: str) -> None:
+        """Take a shell that waits for a command to the lesson's folder, where its files are."""
+        if self.terminal is not None and self.terminal.can_focus and not self.terminal.busy:
+            self._enter(self.terminal, lesson_id)
+
+    def _enter(self, terminal: TerminalPane | OwnTerminal, lesson_id: str) -> None:
         folder = workfolder.folder(lesson_id)
         if folder != self._folder:
             terminal.run(f"cd {shlex.quote(str(folder))}")
             self._folder = folder
-        terminal.run(command.rstrip("\n"))
-        return True
 
     def on_terminal_pane_command_finished(self, event: TerminalPane.CommandFinished) -> None:
         """Pass it on."""

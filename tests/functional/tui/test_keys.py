@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from pathlib import Path
 
 import pytest
 from textual.binding import Binding
@@ -95,6 +96,20 @@ async def test_a_block_runs_in_the_terminal_and_its_end_is_noticed(drive: Drive)
         await driven.press("2", "r")
         await driven.until(lambda: "\nhello" in pane.screen_text)
         await driven.until(lambda: "a command ended" in driven.desk.check.nudges)
+
+
+@pytest.mark.skipif(not emulator_available(), reason="the emulator's wheel is not installed")
+async def test_the_shell_goes_where_a_file_was_saved(drive: Drive, tmp_path: Path) -> None:
+    async with drive(200, 50, terminal=True) as driven:
+        await driven.started()
+        pane = await driven.until(lambda: next(iter(driven.screen.query(TerminalPane)), None))
+        await driven.press("2", "r")
+        await driven.until(lambda: "\nhello" in pane.screen_text and not pane.busy)
+        driven.screen.terminal.enter("after")
+        await driven.until(lambda: "/work/after" in pane.screen_text and not pane.busy)
+        await driven.press("r")
+        await driven.until(lambda: "/work/tour" in pane.screen_text)
+        assert (tmp_path / "data" / "meshlab" / "work" / "tour" / "thing.yaml").exists()
 
 
 async def test_leaving_waits_for_what_is_under_way(drive: Drive) -> None:
