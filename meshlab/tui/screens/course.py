@@ -137,10 +137,13 @@ class CourseScreen(Screen[None]):
 
         async def complete() -> None:
             await self.refresh_outline()
-            await self._open_exercise(place)
+            shown = self.lesson.pane.lesson
+            # Who is quick may have gone on already.
+            if shown is None or shown.id == place.lesson:
+                await self._open_exercise(place)
             self.action_bring_up()
 
-        self._do(complete, "reading")
+        self._do(complete, "opening")
 
     async def refresh_outline(self) -> None:
         """Read how far the learner is, and show it."""
@@ -168,7 +171,9 @@ class CourseScreen(Screen[None]):
 
     async def _open_exercise(self, place: Place) -> None:
         """The one that is named, else the lesson's first one that is not done."""
-        assert self.outline is not None
+        if self.outline is None:
+            await self.refresh_outline()
+            assert self.outline is not None
         self.query_one(CourseTree).point_at(place)
         within = [each for lesson in self.outline.lessons if lesson.id == place.lesson for each in lesson.exercises]
         undone = next((each.id for each in within if each.state in ("new", "started")), "")

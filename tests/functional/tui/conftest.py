@@ -87,7 +87,10 @@ Drive = Callable[..., AbstractAsyncContextManager[Driven]]
 
 @pytest.fixture
 def drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drive:
-    """Opens the course at a size; the terminal pane is off unless ``terminal`` is set."""
+    """Opens the course at a size; the terminal pane is off unless ``terminal`` is set.
+
+    Everything is there when the test begins, unless ``ready`` is unset.
+    """
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.delenv("NO_COLOR", raising=False)
     # A prompt of known length: one that fills its line with a command joins it with what the command prints.
@@ -99,7 +102,12 @@ def drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drive:
 
     @asynccontextmanager
     async def run(
-        width: int = 120, height: int = 70, *, terminal: bool = False, desk: ScriptedDesk | None = None
+        width: int = 120,
+        height: int = 70,
+        *,
+        terminal: bool = False,
+        desk: ScriptedDesk | None = None,
+        ready: bool = True,
     ) -> AsyncIterator[Driven]:
         if not terminal:
             monkeypatch.setenv("MESHLAB_NO_TERMINAL", "1")
@@ -109,8 +117,9 @@ def drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drive:
         app.animation_level = "none"
         async with app.run_test(size=(width, height), notifications=True) as pilot:
             driven = Driven(app, pilot, desk)
-            await driven.until(lambda: driven.desk.brought_up and driven.screen.exercise.is_ready)
-            await driven.until(lambda: not list(app.workers))
+            if ready:
+                await driven.until(lambda: driven.desk.brought_up and driven.screen.exercise.is_ready)
+                await driven.until(lambda: not list(app.workers))
             yield driven
             if app.is_running:
                 await asyncio.wait_for(app._leave(), WAIT_S)

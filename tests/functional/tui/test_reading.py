@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, OptionList
 
+from meshlab.course.projection import Place
 from meshlab.tui.widgets.code_block import CodeBlock
 from meshlab.tui.widgets.course_tree import CourseTree
 from meshlab.tui.widgets.exercise_card import ExerciseCard
@@ -192,3 +193,11 @@ async def test_progress_is_there_again_the_next_time(drive: Drive) -> None:
         await driven.until(lambda: kinds(driven).count("step.seen") == 2)
     async with drive() as driven:
         await driven.says("step 2 of 3")
+
+
+async def test_who_goes_on_at_once_still_gets_a_lab(drive: Drive) -> None:
+    async with drive(ready=False) as driven:
+        await driven.until(lambda: driven.screen.lesson.pane.lesson)
+        driven.screen.go_to(Place("after"), "lesson")
+        await driven.until(lambda: driven.desk.brought_up and driven.screen.outline)
+        await driven.says("Nothing more.")
