@@ -41,6 +41,7 @@ COMMANDS = {
     "uninstall": Command("uninstall", "Uninstall Istio from a cluster"),
     "validate": Command("validate", "Validate Istio policy and rules files", ("v",)),
     "version": Command("version", "Prints out build version information"),
+    "authz": Command("authz", "Inspect Istio AuthorizationPolicy", (), True),
     "check-inject": Command(
         "checkinject", "Check the injection status or inject-ability of a given resource", (), True
     ),
