@@ -26,6 +26,9 @@ MESH_HTTP_ALPN = ("istio-http/1.0", "istio-http/1.1", "istio-h2")
 MESH_TCP_ALPN = ("istio-peer-exchange", "istio")
 MESH_ALPN = (*MESH_TCP_ALPN, *MESH_HTTP_ALPN)
 
+SYSTEM_AUTHORITIES = "system"
+"""In place of a file's name: the authorities that the operating system trusts."""
+
 VERSIONS = {"TLSV1_0": "TLSv1_0", "TLSV1_1": "TLSv1_1", "TLSV1_2": "TLSv1_2", "TLSV1_3": "TLSv1_3"}
 
 RAW_BUFFER: Obj = extension(
@@ -109,7 +112,8 @@ def client_socket(tls: ClientTls, host: str, sni: str, sans: Sequence[str], alpn
     """The transport socket for client TLS settings that somebody wrote; None for plain text.
 
     Args:
-        tls: the settings.
+        tls: the settings. As upstream (VERIFY_CERTIFICATE_AT_CLIENT, AUTO_SNI) a server outside the mesh is verified
+            with the system's authorities, and for its host, unless they say otherwise.
         host: the service's host, the SNI of TLS outside the mesh unless the settings have one.
         sni: the SNI inside the mesh.
         sans: the server's known identities.
@@ -124,6 +128,7 @@ def client_socket(tls: ClientTls, host: str, sni: str, sans: Sequence[str], alpn
     if standard:
         common["alpn_protocols"] = standard
     validation: Obj = {}
+    wildcard = "*" in host
     if tls.subject_alt_names:
         validation["match_typed_subject_alt_names"] = san_matchers(tls.subject_alt_names)
     if tls.credential:
@@ -137,12 +142,13 @@ def client_socket(tls: ClientTls, host: str, sni: str, sans: Sequence[str], alpn
     else:
         if tls.mode == "MUTUAL" and tls.certificate_file and tls.key_file:
             common["tls_certificate_sds_secret_configs"] = [sds(file_certificate(tls.certificate_file, tls.key_file))]
-        if tls.ca_file and tls.ca_file != "system" and not tls.insecure_skip_verify:
+        if not tls.insecure_skip_verify:
+            if not (tls.subject_alt_names or tls.sni or wildcard):
+                validation["match_typed_subject_alt_names"] = san_matchers((host,))
             common["combined_validation_context"] = {
                 "default_validation_context": validation,
-                "validation_context_sds_secret_config": sds(f"file-root:{tls.ca_file}"),
+                "validation_context_sds_secret_config": sds(f"file-root:{tls.ca_file or SYSTEM_AUTHORITIES}"),
             }
-    wildcard = "*" in host
     return extension(TLS_SOCKET, UPSTREAM_TLS, sni=tls.sni or ("" if wildcard else host), common_tls_context=common)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.ca import CertificateAuthority, KeyPair
+from meshlab.minicluster.mesh.envoy.tls import SYSTEM_AUTHORITIES
 
 WORKLOAD = "default"
 ROOT = "ROOTCA"
@@ -81,15 +83,21 @@ def requested_names(*resources: Mapping[str, Obj]) -> set[str]:
 
 
 def file_secret(name: str) -> Obj | None:
-    """A secret in files of the proxy's own: ``file-cert:CERT~KEY`` or ``file-root:CA``."""
+    """A secret in files of the proxy's own: ``file-cert:CERT~KEY``, ``file-root:CA`` or ``file-root:system``."""
     if name.startswith(FILE_CERTIFICATE):
         certificate, _, key = name.removeprefix(FILE_CERTIFICATE).partition("~")
         chain = {"certificate_chain": {"filename": certificate}, "private_key": {"filename": key}}
         return {"name": name, "tls_certificate": chain}
     if name.startswith(FILE_ROOT):
-        trusted = {"filename": name.removeprefix(FILE_ROOT)}
-        return {"name": name, "validation_context": {"trusted_ca": trusted}}
+        file = name.removeprefix(FILE_ROOT)
+        path = system_authorities() if file == SYSTEM_AUTHORITIES else file
+        return {"name": name, "validation_context": {"trusted_ca": {"filename": path}}} if path else None
     return None
+
+
+def system_authorities() -> str | None:
+    """The file of the authorities that this machine trusts; None if there is none, and then nobody is."""
+    return ssl.get_default_verify_paths().cafile
 
 
 def credential_secret(name: str, secret: Callable[[str], Obj | None]) -> Obj | None:

@@ -124,6 +124,30 @@ def test_tls_of_a_rule_replaces_auto_mtls(tls: Obj, socket: Obj | None) -> None:
         assert found["transport_socket"]["typed_config"]["sni"] == socket["sni"]
 
 
+@pytest.mark.parametrize(
+    ("tls", "authority", "names"),
+    [
+        ({}, "file-root:system", [HOST]),
+        ({"caCertificates": "system"}, "file-root:system", [HOST]),
+        ({"caCertificates": "/etc/ca.pem"}, "file-root:/etc/ca.pem", [HOST]),
+        ({"subjectAltNames": ["a.example.com"]}, "file-root:system", ["a.example.com"]),
+        ({"sni": "b.example.com"}, "file-root:system", []),
+    ],
+)
+def test_a_server_outside_the_mesh_is_verified(tls: Obj, authority: str, names: list[str]) -> None:
+    found = cluster(world_with(trafficPolicy={"tls": {"mode": "SIMPLE", **tls}}))
+    common = found["transport_socket"]["typed_config"]["common_tls_context"]
+    validation = common["combined_validation_context"]
+    assert validation["validation_context_sds_secret_config"]["name"] == authority
+    wanted = validation["default_validation_context"].get("match_typed_subject_alt_names", [])
+    assert [matcher["matcher"]["exact"] for matcher in wanted] == names
+
+
+def test_a_server_is_not_verified_where_that_is_asked_for() -> None:
+    found = cluster(world_with(trafficPolicy={"tls": {"mode": "SIMPLE", "insecureSkipVerify": True}}))
+    assert "combined_validation_context" not in found["transport_socket"]["typed_config"]["common_tls_context"]
+
+
 def test_mutual_tls_with_a_credential() -> None:
     found = cluster(world_with(trafficPolicy={"tls": {"mode": "MUTUAL", "credentialName": "cred"}}))
     common = found["transport_socket"]["typed_config"]["common_tls_context"]

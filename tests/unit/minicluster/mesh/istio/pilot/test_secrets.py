@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+from pathlib import Path
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.ca import CertificateAuthority
@@ -57,6 +58,9 @@ def test_files_of_the_proxy() -> None:
     assert certificate is not None
     assert certificate["tls_certificate"]["private_key"] == {"filename": "/etc/b.pem"}
     assert file_secret("something") is None
+    system = file_secret("file-root:system")
+    assert system is not None
+    assert "BEGIN CERTIFICATE" in Path(system["validation_context"]["trusted_ca"]["filename"]).read_text()
 
 
 def test_names_are_found_wherever_they_are() -> None:
