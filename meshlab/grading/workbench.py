@@ -28,6 +28,7 @@ from meshlab.grading.rollout import READY_TIMEOUT_S, wait_rolled_out
 
 EXERCISE_LABEL = "meshlab.dev/exercise"
 POLL_S = 0.1
+CONFLICT_TRIES = 5
 
 _DERIVED = {"events", "endpoints", "endpointslices", "leases", "controllerrevisions", "podmetrics"}
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
@@ -257,11 +258,22 @@ class Workbench:
             metadata = obj["metadata"]
             resource = self._cluster.resource_of(obj)
             self._progress(f"{obj['kind']} {metadata['namespace']}/{metadata['name']}")
-            found = self._cluster.find(resource, metadata["name"], metadata["namespace"])
-            if found is None:
-                self._cluster.create(resource, obj, metadata["namespace"])
-            else:
-                self._replace(resource, obj, found)
+            for attempt in range(1, CONFLICT_TRIES + 1):
+                try:
+                    self._write(resource, obj)
+                    break
+                except RefusedError as refused:
+                    # A controller may write its status between our reading and our writing.
+                    if refused.reason != "Conflict" or attempt == CONFLICT_TRIES:
+                        raise
+
+    def _write(self, resource: str, obj: Obj) -> None:
+        metadata = obj["metadata"]
+        found = self._cluster.find(resource, metadata["name"], metadata["namespace"])
+        if found is None:
+            self._cluster.create(resource, obj, metadata["namespace"])
+        else:
+            self._replace(resource, obj, found)
 
     def _replace(self, resource: str, obj: Obj, found: Obj) -> None:
         """Write the object as the exercise has it, keeping only what the cluster assigned."""
