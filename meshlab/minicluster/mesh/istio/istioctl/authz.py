@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError
-from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser
+from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser, only_subcommand
 from meshlab.minicluster.mesh.istio.istioctl.pods import find_pod
 from meshlab.minicluster.mesh.istio.istioctl.proxyconfig.command import Proxy, read_file
 from meshlab.minicluster.mesh.istio.istioctl.proxyconfig.dump import ConfigDump, field
@@ -23,19 +23,10 @@ _RBAC = re.compile(r"\.filters\.(http|network)\.rbac\.v3\.RBAC$")
 
 async def run(argv: Sequence[str]) -> int:
     """Run ``authz check POD`` or ``authz check -f FILE``."""
-    command, *rest = argv or [""]
-    if command in ("-h", "--help"):
-        rest = [command]
-    elif command != "check":
-        raise CommandError(
-            f'unknown command "{command}" for "istioctl experimental authz"',
-            hint="there is  istioctl x authz check POD",
-            exit_code=EXIT_USAGE,
-        )
     parser = CommandParser("experimental authz check", "Check AuthorizationPolicy applied in the pod.")
     parser.add_argument("pod", nargs="?", default="", metavar="[type/]name[.namespace]")
     parser.add_argument("-f", "--file", default="", help="read a config dump from a file, - for stdin")
-    arguments = parser.parse(rest)
+    arguments = parser.parse(only_subcommand(argv, "experimental authz", "check"))
     if not arguments.pod and not arguments.file:
         raise CommandError("check requires pod name or --file parameter", exit_code=EXIT_USAGE)
     if arguments.file:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.istio.inject_decision import INJECTION, REVISION
 from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser
 from meshlab.minicluster.mesh.istio.istioctl.pods import find_pod
 from meshlab.minicluster.mesh.istio.istioctl.revisiontag import NEVER
 from meshlab.minicluster.mesh.istio.istioctl.session import connect
 from meshlab.minicluster.mesh.istio.istioctl.table import columns
-from meshlab.minicluster.mesh.istio.manifests.webhooks import INJECTION
 
 
 async def run(argv: Sequence[str]) -> int:
@@ -39,7 +39,7 @@ async def run(argv: Sequence[str]) -> int:
     rows = [["WEBHOOK", "REVISION", "INJECTED", "REASON"]]
     for hook in injectors:
         injected, reason = verdict(hook, labels, namespace_labels)
-        revision = (hook["metadata"].get("labels") or {}).get("istio.io/rev", "default")
+        revision = (hook["metadata"].get("labels") or {}).get(REVISION, "default")
         rows.append([hook["metadata"]["name"], revision, "✔" if injected else "✘", reason])
     print(columns(rows, padding=5), end="")
     if sum(row[2] == "✔" for row in rows) > 1:

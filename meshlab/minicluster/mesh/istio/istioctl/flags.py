@@ -50,6 +50,24 @@ class CommandParser(argparse.ArgumentParser):
         raise CommandError(message, hint=f"See '{self.prog} --help' for usage.", exit_code=EXIT_USAGE)
 
 
+def only_subcommand(argv: Sequence[str], group: str, name: str) -> list[str]:
+    """What follows the one sub-command that a group has; ``--help`` of the group is that of the sub-command.
+
+    Raises:
+        CommandError: with exit code 64, for any other word.
+    """
+    command, *rest = argv or [""]
+    if command in ("-h", "--help"):
+        return [command]
+    if command != name:
+        raise CommandError(
+            f'unknown command "{command}" for "istioctl {group}"',
+            hint=f"there is  istioctl {group} {name}",
+            exit_code=EXIT_USAGE,
+        )
+    return rest
+
+
 def _boolean(text: str) -> bool:
     if text.lower() in ("true", "t", "1"):
         return True

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from meshlab.minicluster.mesh.istio.istioctl import VERSION
-from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError
-from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser
+from meshlab.minicluster.mesh.istio.istioctl.errors import CommandError
+from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser, only_subcommand
 from meshlab.minicluster.mesh.istio.istioctl.install import add_spec_flags, read_spec
 from meshlab.minicluster.mesh.istio.manifests.options import OptionsError
 from meshlab.minicluster.mesh.istio.manifests.render import render
@@ -14,19 +14,10 @@ from meshlab.minicluster.mesh.istio.manifests.render import render
 
 def run(argv: Sequence[str]) -> int:
     """Run ``manifest <subcommand>``."""
-    command, *rest = argv or [""]
-    if command in ("-h", "--help"):
-        rest = [command]
-    elif command != "generate":
-        raise CommandError(
-            f'unknown command "{command}" for "istioctl manifest"',
-            hint="there is  istioctl manifest generate [--set profile=...] [-f FILE]",
-            exit_code=EXIT_USAGE,
-        )
     parser = CommandParser("manifest generate", "Print the manifests of an installation.")
     add_spec_flags(parser)
     parser.add_argument("--component", action="append", default=[], help="only these components")
-    arguments = parser.parse(rest)
+    arguments = parser.parse(only_subcommand(argv, "manifest", "generate"))
     spec = read_spec(arguments.settings, arguments.files, arguments.revision, arguments.manifests)
     try:
         components = render(spec, version=VERSION)

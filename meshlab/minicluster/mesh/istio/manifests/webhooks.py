@@ -7,10 +7,9 @@ one more when every namespace is injected unless it says no. Labels only; annota
 from __future__ import annotations
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.istio.inject_decision import INJECTION, REVISION
 
 INJECT = "sidecar.istio.io/inject"
-REVISION = "istio.io/rev"
-INJECTION = "istio-injection"
 IGNORED_NAMESPACES = ["kube-system", "kube-public", "kube-node-lease", "local-path-storage"]
 
 
