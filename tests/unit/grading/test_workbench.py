@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from meshlab.cluster.facade import RefusedError
 from meshlab.course.model import CheckCall, Exercise
 from meshlab.errors import LabError, UsageError
 from meshlab.grading import scripts
 from meshlab.grading.attempt import AttemptRecord
-from meshlab.grading.workbench import Workbench
+from meshlab.grading.workbench import CONFLICT_TRIES, Workbench
 from tests.fakes import grading
 from tests.fakes.cluster import ObjectCluster, named, pod
 
@@ -116,6 +118,25 @@ def test_a_reset_takes_back_objects_answers_labels_and_recreated_pods(cluster: R
     assert renewed.pods == ["shop/web-3"]
     # Pods that are as they began are left alone.
     assert work.reset(exercise, renewed).pods == ["shop/web-3"]
+
+
+@pytest.mark.parametrize(("conflicts", "succeeds"), [(2, True), (99, False)])
+def test_an_object_is_written_again_where_a_controller_came_between(
+    cluster: Rolled, exercise: Exercise, monkeypatch: pytest.MonkeyPatch, conflicts: int, succeeds: bool
+) -> None:
+    record = start(cluster, exercise)
+    write, tries = cluster.replace, []
+
+    def contested(resource: str, obj: dict) -> dict:  # type: ignore[type-arg]
+        tries.append(resource)
+        if len(tries) <= conflicts:
+            raise RefusedError("the object has been modified", 409, "Conflict")
+        return write(resource, obj)
+
+    monkeypatch.setattr(cluster, "replace", contested)
+    with contextlib.nullcontext() if succeeds else pytest.raises(RefusedError):
+        bench(cluster).reset(exercise, record)
+    assert len(tries) == (conflicts + 1 if succeeds else CONFLICT_TRIES)
 
 
 def test_teardown_scripts_run_before_anything_else(
