@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,20 +55,24 @@ def run_lint(arguments: argparse.Namespace) -> int:
 
 def run_test(arguments: argparse.Namespace) -> int:
     """Prove exercises on throw-away labs; exit code 1 if one fails, 3 if a lab does."""
-    from meshlab.cluster.providers.throwaway import throwaway_lab
+    from meshlab.cluster.providers.throwaway import ThrowawayLabs
     from meshlab.grading.coursetest import run_course_tests
 
     course = course_of(arguments)
     for exercise_id in arguments.exercises:
         course.exercise_file(exercise_id)
-    return run_course_tests(
-        course,
-        arguments.exercises,
-        jobs=arguments.jobs,
-        times=arguments.times,
-        open_lab=throwaway_lab,
-        say=print,
-    )
+    # A lab outlives its starter, so being terminated must take the way on which it is taken away.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    with ThrowawayLabs() as labs:
+        return run_course_tests(
+            course,
+            arguments.exercises,
+            jobs=arguments.jobs,
+            times=arguments.times,
+            open_lab=labs.open,
+            say=partial(print, flush=True),
+        )
 
 
 def run_new_course(arguments: argparse.Namespace) -> int:

@@ -106,8 +106,12 @@ def run_course_tests(
         except LabError as error:
             lab_errors.append(error)
 
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+    pool = ThreadPoolExecutor(max_workers=max(1, jobs))
+    try:
         list(pool.map(one, units))
+    finally:
+        # Who interrupts this does not wait for the tests under way: their labs are about to be taken away.
+        pool.shutdown(wait=False, cancel_futures=True)
     for finding in findings:
         say(f"✘ {finding}")
     for error in lab_errors:

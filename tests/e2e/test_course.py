@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
-from tests.support.lab import Lab
+from tests.support.lab import Lab, eventually
 
 ROOT = Path(__file__).parent.parent.parent
 SCHEMAS = ROOT / "docs" / "schemas"
@@ -87,3 +89,18 @@ def test_course_test_ten_times_without_a_flake(make_lab: Callable[[], Lab]) -> N
     lab = make_lab()
     process = lab.popen(sys.executable, "-m", "meshlab.cli.main", "course", "test", "canary", "--times", "10")
     assert process.wait(800) == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 130)])
+def test_course_test_that_is_interrupted_takes_its_lab_with_it(
+    make_lab: Callable[[], Lab], number: signal.Signals, code: int
+) -> None:
+    lab = make_lab()
+    labs = lab.home / ".local" / "state" / "meshlab" / "labs"
+    process = lab.popen(sys.executable, "-m", "meshlab.cli.main", "course", "test", "canary", stderr=subprocess.PIPE)
+    info = eventually(lambda: next(labs.glob("test-*/lab.json"), None), within_s=30)
+    pid = json.loads(info.read_text())["pid"]
+    process.send_signal(number)
+    assert (process.communicate(timeout=50)[1], process.returncode) == ("", code)
+    eventually(lambda: not Path(f"/proc/{pid}").exists(), what=f"process {pid} ends")
+    assert list(labs.iterdir()) == []
