@@ -10,7 +10,7 @@ All values are frozen; a `Mesh` is compared by identity, so that work derived fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Literal
@@ -286,6 +286,10 @@ class SidecarScope:
     created: str = ""
 
 
+class Ground:
+    """Stands for everything in a `Mesh` but its route tables: two meshes on the same ground differ in nothing else."""
+
+
 @dataclass(frozen=True, eq=False)
 class Mesh:
     """Everything the control plane knows at one moment."""
@@ -304,6 +308,15 @@ class Mesh:
     patch_sets: tuple[PatchSet, ...] = ()
     observations: tuple[Observation, ...] = ()
     sidecar_scopes: tuple[SidecarScope, ...] = ()
+    ground: Ground = field(default_factory=Ground, repr=False)
+    """For what is derived from all but the route tables, and worth keeping when only those change."""
+
+    def on_ground_of(self, earlier: Mesh) -> Mesh:
+        """This mesh, on the ground of an earlier one if nothing but route tables has changed since."""
+        compared = (each.name for each in fields(self) if each.name not in ("route_tables", "ground"))
+        if any(getattr(self, name) != getattr(earlier, name) for name in compared):
+            return self
+        return replace(self, ground=earlier.ground)
 
     @cached_property
     def services_by_host(self) -> Mapping[str, Service]:

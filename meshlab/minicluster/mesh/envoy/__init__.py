@@ -29,7 +29,7 @@ from meshlab.minicluster.mesh.envoy.overlay import PolicyFilters, guarded
 from meshlab.minicluster.mesh.envoy.patching import patched
 from meshlab.minicluster.mesh.envoy.virtualhosts import http_proxy_routes
 from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, LISTENER, ROUTE
-from meshlab.minicluster.mesh.model import Labels, Locality, Mesh, ProxyNode
+from meshlab.minicluster.mesh.model import Ground, Labels, Locality, Mesh, ProxyNode
 from meshlab.minicluster.mesh.observation import Side, applying, disabled_metrics
 from meshlab.minicluster.mesh.observation import access_logs as observed_logs
 from meshlab.minicluster.mesh.scope import Scope, ScopeKey, inbound_ports, scope_key
@@ -42,14 +42,14 @@ Resources = dict[str, dict[str, Obj]]
 
 @dataclass(slots=True)
 class _Shared:
-    """What proxies of one model have in common, built at first use."""
+    """What does not depend on route tables, built at first use."""
 
     ports: Callable[[int], int]
     real: dict[int, int] = field(default_factory=dict)
-    scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
     clusters: dict[ScopeKey, dict[str, Obj]] = field(default_factory=dict)
     endpoints: dict[tuple[ScopeKey, Locality], dict[str, Obj]] = field(default_factory=dict)
-    routes: dict[ScopeKey, Obj] = field(default_factory=dict)
+    sidecars: dict[str, tuple[ProxyNode, Resources]] = field(default_factory=dict)
+    """What a sidecar has to itself, by its id."""
 
     def port(self, number: int) -> int:
         """The real port, asked for once per model: the answer may cost a look at a file."""
@@ -58,8 +58,32 @@ class _Shared:
             real = self.real[number] = self.ports(number)
         return real
 
+    def holds(self, ports: Callable[[int], int]) -> bool:
+        """Whether every port is still where it was."""
+        return self.ports == ports and all(ports(number) == real for number, real in self.real.items())
 
-_SHARED: WeakKeyDictionary[Mesh, _Shared] = WeakKeyDictionary()
+
+@dataclass(slots=True)
+class _Routed:
+    """What proxies of one model have in common beyond that."""
+
+    shared: _Shared
+    scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
+    routes: dict[ScopeKey, Obj] = field(default_factory=dict)
+
+
+_SHARED: WeakKeyDictionary[Ground, _Shared] = WeakKeyDictionary()
+_ROUTED: WeakKeyDictionary[Mesh, _Routed] = WeakKeyDictionary()
+
+
+def _routed(mesh: Mesh, ports: Callable[[int], int]) -> _Routed:
+    routed = _ROUTED.get(mesh)
+    if routed is None or routed.shared.ports != ports:
+        shared = _SHARED.get(mesh.ground)
+        if shared is None or not shared.holds(ports):
+            shared = _SHARED[mesh.ground] = _Shared(ports)
+        routed = _ROUTED[mesh] = _Routed(shared)
+    return routed
 
 
 def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resources:
@@ -73,15 +97,14 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
     Returns:
         Resources by type URL and name, in Envoy's JSON form.
     """
-    shared = _SHARED.get(mesh)
-    if shared is None or shared.ports != ports:
-        shared = _SHARED[mesh] = _Shared(ports)
+    routed = _routed(mesh, ports)
+    shared = routed.shared
     workload = mesh.workloads_by_name.get((proxy.namespace, proxy.pod))
     labels = workload.labels if workload is not None else proxy.labels
     key = scope_key(mesh, proxy.namespace, labels)
-    scope = shared.scopes.get(key)
+    scope = routed.scopes.get(key)
     if scope is None:
-        scope = shared.scopes[key] = Scope(mesh, proxy.namespace, dict(key[1]))
+        scope = routed.scopes[key] = Scope(mesh, proxy.namespace, dict(key[1]))
     locality = workload.locality if workload is not None else Locality()
 
     if key not in shared.clusters:
@@ -97,16 +120,21 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
         LISTENER: {},
         ROUTE: {},
     }
-    policies = _policies(mesh, proxy, labels, scope, shared.port)
     if proxy.type == "router":
+        policies = _policies(mesh, proxy, labels, scope, shared.port)
         _add_router(found, mesh, proxy, scope, policies, shared.port)
+        _apply_observations(found, scope, proxy, labels)
     else:
-        if key not in shared.routes:
-            shared.routes[key] = http_proxy_routes(scope, shared.port)
-        routes = shared.routes[key]
+        if key not in routed.routes:
+            routed.routes[key] = http_proxy_routes(scope, shared.port)
+        routes = routed.routes[key]
         found[ROUTE][routes["name"]] = routes
-        _add_sidecar(found, mesh, proxy, policies, shared.port)
-    _apply_observations(found, scope, proxy, labels)
+        known, own = shared.sidecars.get(proxy.id, (None, {}))
+        if known != proxy:
+            own = _sidecar(mesh, proxy, labels, scope, shared.port)
+            shared.sidecars[proxy.id] = (proxy, own)
+        for type_url, resources in own.items():
+            found[type_url].update(resources)
     return patched(found, scope, proxy, labels, shared.port)
 
 
@@ -133,9 +161,10 @@ def _policies(mesh: Mesh, proxy: ProxyNode, labels: Labels, scope: Scope, ports:
     )
 
 
-def _add_sidecar(
-    found: Resources, mesh: Mesh, proxy: ProxyNode, policies: PolicyFilters, ports: Callable[[int], int]
-) -> None:
+def _sidecar(mesh: Mesh, proxy: ProxyNode, labels: Labels, scope: Scope, ports: Callable[[int], int]) -> Resources:
+    """What a sidecar has to itself: its listeners, and the clusters and routes towards its pod's programs."""
+    found: Resources = {CLUSTER: {}, LISTENER: {}, ROUTE: {}}
+    policies = _policies(mesh, proxy, labels, scope, ports)
     for listener in (
         *outbound_listeners(proxy, mesh.settings, ports),
         virtual_inbound(proxy, mesh.settings, ports),
@@ -149,6 +178,8 @@ def _add_sidecar(
         found[CLUSTER][cluster["name"]] = cluster
         if inbound.speaks_http:
             found[ROUTE][routes["name"]] = routes
+    _apply_observations(found, scope, proxy, labels)
+    return found
 
 
 def _add_router(

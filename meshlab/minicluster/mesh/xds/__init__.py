@@ -5,6 +5,7 @@ delta responses in make-before-break order, each awaited until the proxy has ACK
 never guessed: what a proxy has, what it is still missing, and what it refused and why.
 
     resources.py   resources as bytes with content versions, shared by all proxies
+    identity.py    what was made of objects that come again with the next push
     stream.py      one proxy's stream: subscriptions, nonces, ACKs and NACKs
     push.py        one proxy's push: the order of types, and how a refused resource is isolated
     server.py      the gRPC service: authentication, the table of connected proxies

@@ -12,12 +12,15 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from weakref import WeakValueDictionary
 
 import orjson
+from google.protobuf.message import Message
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh import proto
+from meshlab.minicluster.mesh.xds.identity import ByIdentity
 
 CLUSTER = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 ENDPOINT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -59,8 +62,10 @@ class Packed:
     invalid: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
-Same = dict[int, tuple[Obj, Resource]]
-"""Objects by identity, and what they were packed into; it keeps the objects alive, so that an identity stays theirs."""
+PARTS = {ROUTE: "virtual_hosts"}
+"""Types of which one resource grows with the mesh, and the repeated field that makes it grow."""
+
+KNOWN_PARTS = 1024
 
 
 class ResourceCache:
@@ -82,34 +87,52 @@ class ResourceCache:
         digest = hashlib.blake2b(content, digest_size=16, key=type_url[-64:].encode()).digest()
         resource = self._known.get(digest)
         if resource is None:
-            message = proto.to_message(type_url, value)
-            resource = Resource(type_url, digest.hex()[:16], message.SerializeToString(deterministic=True))
+            payload = _message(type_url, value).SerializeToString(deterministic=True)
+            resource = Resource(type_url, digest.hex()[:16], payload)
             self._known[digest] = resource
         return resource
 
-    async def pack_all(self, resources: Mapping[str, Mapping[str, Obj]], same: Same | None = None) -> Packed:
+    async def pack_all(
+        self, resources: Mapping[str, Mapping[str, Obj]], same: ByIdentity[Resource] | None = None
+    ) -> Packed:
         """Pack what ``mesh.envoy.build`` made, giving way to other tasks every few milliseconds.
 
         Args:
             resources: type URL -> name -> resource.
             same: what was packed already of the very same objects; it is added to. Proxies share most of theirs.
         """
-        same = {} if same is None else same
+        same = ByIdentity() if same is None else same
         result = Packed({})
         resume_at = time.perf_counter() + YIELD_AFTER_S
         for type_url, named in resources.items():
             packed = result.snapshot.setdefault(type_url, {})
             for name, value in named.items():
-                known = same.get(id(value))
-                if known is not None and known[0] is value:
-                    packed[name] = known[1]
+                known = same.get(value)
+                if known is not None:
+                    packed[name] = known
                     continue
                 try:
                     packed[name] = self.pack(type_url, value)
-                    same[id(value)] = (value, packed[name])
+                    same.put(value, packed[name])
                 except proto.InvalidResource as error:
                     result.invalid[type_url, name] = str(error)
                 if time.perf_counter() >= resume_at:
                     await asyncio.sleep(0)
                     resume_at = time.perf_counter() + YIELD_AFTER_S
         return result
+
+
+def _message(type_url: str, value: Obj) -> Message:
+    """The message; parts that did not change are not parsed again, for that takes far longer than copying them."""
+    field = PARTS.get(type_url, "")
+    if field not in value:
+        return proto.to_message(type_url, value)
+    message = proto.to_message(type_url, {key: item for key, item in value.items() if key != field})
+    part_type = message.DESCRIPTOR.fields_by_name[field].message_type.full_name
+    getattr(message, field).extend(_part(part_type, orjson.dumps(part)) for part in value[field])
+    return message
+
+
+@lru_cache(KNOWN_PARTS)
+def _part(full_name: str, content: bytes) -> Message:
+    return proto.to_message(full_name, orjson.loads(content))

@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.ca import CertificateAuthority
@@ -31,7 +32,8 @@ from meshlab.minicluster.mesh.istio.reading import Problem
 from meshlab.minicluster.mesh.istio.translate import Translation, translate
 from meshlab.minicluster.mesh.model import Mesh, ProxyNode
 from meshlab.minicluster.mesh.xds import ProxyConnection, ResourceCache
-from meshlab.minicluster.mesh.xds.resources import CLUSTER, LISTENER, SECRET, Same
+from meshlab.minicluster.mesh.xds.identity import ByIdentity
+from meshlab.minicluster.mesh.xds.resources import CLUSTER, LISTENER, SECRET, Resource
 from meshlab.minicluster.network.addresses import hidden_address
 
 logger = logging.getLogger(__name__)
@@ -70,6 +72,8 @@ class Distributor:
         self._key_sets = key_sets
         self._certificates = WorkloadCertificates(authority, lambda: self._trust_domain, certificate_ttl)
         self._cache = ResourceCache()
+        self._packed: ByIdentity[Resource] = ByIdentity()
+        self._requested: ByIdentity[frozenset[str]] = ByIdentity()
         self._translation: Translation | None = None
         self._connections: set[ProxyConnection] = set()
         self._newcomers: set[ProxyConnection] = set()
@@ -132,7 +136,12 @@ class Distributor:
         snapshot = self._watch.snapshot()
         snapshot.key_sets = self._key_sets.documents
         known = set(self.problems)
-        self._translation = translate(snapshot)
+        earlier, self._translation = self._translation, translate(snapshot)
+        if earlier is not None:
+            model = self._translation.model.on_ground_of(earlier.model)
+            self._translation = replace(self._translation, model=model)
+        self._packed = ByIdentity(self._packed)
+        self._requested = ByIdentity(self._requested)
         for problem in self._translation.problems:
             if problem not in known:
                 logger.log(LEVELS[problem.severity], "%s", problem.message)
@@ -167,7 +176,6 @@ class Distributor:
         if self._translation is None:
             return
         self.pushes += 1
-        same: Same = {}
         for connection in connections:
             if connection not in self._connections:
                 continue
@@ -182,7 +190,7 @@ class Distributor:
                 logger.exception("configuration for %s failed", connection.node_id)
                 continue
             await asyncio.sleep(0)
-            packed = await self._cache.pack_all(resources, same)
+            packed = await self._cache.pack_all(resources, self._packed)
             if packed.invalid != connection.invalid:
                 for (type_url, name), reason in packed.invalid.items():
                     logger.error("%s: %s %s is invalid: %s", connection.node_id, type_url, name, reason)
@@ -216,7 +224,7 @@ class Distributor:
         built = build(translation.model, node, self._ports)
         pair = self._certificates.get(node.namespace, node.service_account)
         secrets = workload_secrets(pair, self._authority.root_pem)
-        for name in requested_names(built.get(LISTENER, {}), built.get(CLUSTER, {})):
+        for name in requested_names(self._requested, built.get(LISTENER, {}), built.get(CLUSTER, {})):
             secret = self._secret(name, node, translation.model)
             if secret is not None:
                 secrets[name] = secret

@@ -12,6 +12,7 @@ from typing import Any
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.ca import CertificateAuthority, KeyPair
 from meshlab.minicluster.mesh.envoy.tls import SYSTEM_AUTHORITIES
+from meshlab.minicluster.mesh.xds.identity import ByIdentity
 
 WORKLOAD = "default"
 ROOT = "ROOTCA"
@@ -74,12 +75,18 @@ def workload_secrets(pair: KeyPair, root_pem: str) -> dict[str, Obj]:
     }
 
 
-def requested_names(*resources: Mapping[str, Obj]) -> set[str]:
-    """The secrets that listeners and clusters refer to, other than the two that every proxy has."""
-    return {name for group in resources for resource in group.values() for name in _references(resource)} - {
-        WORKLOAD,
-        ROOT,
-    }
+def requested_names(known: ByIdentity[frozenset[str]], *resources: Mapping[str, Obj]) -> set[str]:
+    """The secrets that listeners and clusters refer to, other than the two that every proxy has.
+
+    Args:
+        known: what was found in the very same resources before; it is added to.
+        resources: by name.
+    """
+    found: set[str] = set()
+    for resource in (resource for group in resources for resource in group.values()):
+        names = known.get(resource)
+        found |= known.put(resource, frozenset(_references(resource))) if names is None else names
+    return found - {WORKLOAD, ROOT}
 
 
 def file_secret(name: str) -> Obj | None:

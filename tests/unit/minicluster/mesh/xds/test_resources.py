@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from meshlab.minicluster.mesh import proto
 from meshlab.minicluster.mesh.xds import ResourceCache
-from meshlab.minicluster.mesh.xds.resources import CLUSTER, ENDPOINT
+from meshlab.minicluster.mesh.xds.identity import ByIdentity
+from meshlab.minicluster.mesh.xds.resources import CLUSTER, ENDPOINT, ROUTE, Resource
 
 
 def test_equal_content_is_one_resource_whatever_the_order_of_keys() -> None:
@@ -30,3 +32,30 @@ async def test_an_invalid_resource_is_reported_and_the_others_are_packed() -> No
     assert set(packed.snapshot[CLUSTER]) == {"good"}
     assert set(packed.snapshot[ENDPOINT]) == {"e"}
     assert "nam" in packed.invalid[CLUSTER, "bad"]
+
+
+def test_a_resource_of_many_parts_is_the_same_as_if_it_were_parsed_whole() -> None:
+    hosts = [{"name": f"h{n}", "domains": [f"h{n}"], "routes": [{"match": {"prefix": "/"}}]} for n in range(3)]
+    value = {"name": "r", "virtual_hosts": hosts, "validate_clusters": False}
+    whole = proto.to_message(ROUTE, value).SerializeToString(deterministic=True)
+    assert ResourceCache().pack(ROUTE, value).payload == whole
+    assert (
+        ResourceCache().pack(ROUTE, {"name": "r"}).payload == proto.to_message(ROUTE, {"name": "r"}).SerializeToString()
+    )
+
+
+async def test_an_invalid_part_is_named() -> None:
+    packed = await ResourceCache().pack_all({ROUTE: {"r": {"name": "r", "virtual_hosts": [{"nam": "h"}]}}})
+    assert "VirtualHost" in packed.invalid[ROUTE, "r"] and '"nam"' in packed.invalid[ROUTE, "r"]
+
+
+async def test_what_a_push_does_not_ask_for_is_forgotten_with_the_next() -> None:
+    cache, first, second = ResourceCache(), {"name": "a"}, {"name": "b"}
+    same: ByIdentity[Resource] = ByIdentity()
+    packed = (await cache.pack_all({CLUSTER: {"a": first, "b": second}}, same)).snapshot[CLUSTER]
+    same = ByIdentity(same)
+    assert same.get(first) is packed["a"]
+    assert same.get(dict(first)) is None, "an equal object is another one"
+    same = ByIdentity(same)
+    assert same.get(second) is None
+    assert same.get(first) is packed["a"]

@@ -15,6 +15,7 @@ from meshlab.minicluster.mesh.istio.pilot.secrets import (
     requested_names,
     workload_secrets,
 )
+from meshlab.minicluster.mesh.xds.identity import ByIdentity
 
 
 def secret(**data: str) -> Obj:
@@ -67,7 +68,7 @@ def test_names_are_found_wherever_they_are() -> None:
     config: Obj = {"sds_config": {"ads": {}}}
     listener = {"filter_chains": [{"transport_socket": {"certs": [{"name": "kubernetes://a", **config}]}}]}
     cluster = {"tls": {"root": {"name": "ROOTCA", **config}, "own": {"name": "default", **config}}}
-    assert requested_names({"l": listener}, {"c": cluster}) == {"kubernetes://a"}
+    assert requested_names(ByIdentity(), {"l": listener}, {"c": cluster}) == {"kubernetes://a"}
 
 
 def test_one_certificate_per_identity_until_it_is_due() -> None:
