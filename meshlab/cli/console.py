@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from meshlab.errors import UsageError
 
 if TYPE_CHECKING:
+    import argparse
+
     from meshlab.course.catalogue import Course
     from meshlab.course.progress import Progress
     from meshlab.course.reading import Reading
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-AddCommand = Callable[..., argparse.ArgumentParser]
+AddCommand = Callable[..., "argparse.ArgumentParser"]
 
 
 def adder(commands: Commands, common: argparse.ArgumentParser) -> AddCommand:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shlex
@@ -14,6 +13,9 @@ from meshlab.errors import LabError, UsageError
 from meshlab.labs import DEFAULT_LAB, LabPaths
 
 if TYPE_CHECKING:
+    import argparse
+
+    from meshlab.cli.selection import Selection
     from meshlab.cluster.providers.choice import Provider
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -59,12 +61,12 @@ def split_passthrough(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(words), []
 
 
-def lab_of(arguments: argparse.Namespace) -> LabPaths:
+def lab_of(arguments: Selection | argparse.Namespace) -> LabPaths:
     """The embedded lab that the command line names."""
     return LabPaths(arguments.lab or DEFAULT_LAB)
 
 
-def provider_of(arguments: argparse.Namespace) -> Provider:
+def provider_of(arguments: Selection | argparse.Namespace) -> Provider:
     """The cluster that the command line names: a kubeconfig's, else the embedded lab's."""
     from meshlab.cluster.providers import choice
 

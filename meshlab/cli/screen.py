@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
 from meshlab.cli.lab import lab_of, provider_of
 from meshlab.cli.readahead import read_ahead
 from meshlab.errors import UsageError
 from meshlab.labs import DEFAULT_LAB
 
+if TYPE_CHECKING:
+    import argparse
 
-def run_screen(arguments: argparse.Namespace) -> int:
+    from meshlab.cli.selection import Selection
+
+
+def run_screen(arguments: Selection | argparse.Namespace) -> int:
     """Open the course.
 
     Raises:
@@ -40,7 +45,7 @@ def run_screen(arguments: argparse.Namespace) -> int:
     )
 
 
-def _shell_command(arguments: argparse.Namespace) -> str:
+def _shell_command(arguments: Selection | argparse.Namespace) -> str:
     """How to open a shell on the same cluster in another terminal."""
     words = ["meshlab"]
     for option in ("kubeconfig", "context", "lab"):

@@ -98,7 +98,7 @@ def test_course_test_that_is_interrupted_takes_its_lab_with_it(
     lab = make_lab()
     labs = lab.home / ".local" / "state" / "meshlab" / "labs"
     process = lab.popen(sys.executable, "-m", "meshlab.cli.main", "course", "test", "canary", stderr=subprocess.PIPE)
-    info = eventually(lambda: next(labs.glob("test-*/lab.json"), None), within_s=30)
+    (info,) = eventually(lambda: list(labs.glob("test-*/lab.json")), within_s=30)
     pid = json.loads(info.read_text())["pid"]
     process.send_signal(number)
     assert (process.communicate(timeout=50)[1], process.returncode) == ("", code)

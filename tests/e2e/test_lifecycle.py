@@ -145,7 +145,7 @@ def test_a_port_that_somebody_holds_is_no_obstacle(make_lab: Callable[[], Lab]) 
 
 def test_help_is_light() -> None:
     program = (
-        "import sys; from meshlab.cli.main import build_parser; build_parser().format_help(); "
+        "import sys; from meshlab.cli.parser import build_parser; build_parser().format_help(); "
         "heavy = {'textual', 'kubernetes', 'grpc', 'aiohttp'} & set(sys.modules); "
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )

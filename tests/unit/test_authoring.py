@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from meshlab.cli.main import build_parser
+from meshlab.cli.parser import build_parser
 from meshlab.course.catalogue import Course
 from meshlab.course.exercises import load, read
 from meshlab.course.fences import QUIZ_KINDS, ROLES

@@ -24,7 +24,6 @@ from textual.worker import WorkType
 from meshlab.cluster.tools import Variables
 from meshlab.course.catalogue import Course
 from meshlab.course.model import Lesson
-from meshlab.course.outline import Outline, outline
 from meshlab.course.projection import Place
 from meshlab.errors import MeshlabError
 from meshlab.tui.desk import Desk, explain
@@ -40,6 +39,7 @@ from meshlab.tui.widgets.terminal_place import TerminalPlace
 from meshlab.tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
+    from meshlab.course.outline import Outline
     from meshlab.course.reading import Reading
     from meshlab.grading.live import LiveStatus
 
@@ -147,6 +147,8 @@ class CourseScreen(Screen[None]):
 
     async def refresh_outline(self) -> None:
         """Read how far the learner is, and show it."""
+        from meshlab.course.outline import outline
+
         self.outline = await self.desk.read(lambda reading: outline(reading.course, reading.progress))
         self.query_one(CourseTree).show(self.outline)
         self.lesson.pane.update_cards({entry.id: entry for entry in self.outline.exercises})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
 from rich.text import Text
@@ -12,8 +12,10 @@ from textual.message import Message
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
-from meshlab.course.outline import ExerciseState, LessonState, Outline
 from meshlab.course.projection import Place
+
+if TYPE_CHECKING:
+    from meshlab.course.outline import ExerciseState, LessonState, Outline
 
 _LESSON_MARKS: dict[LessonState, tuple[str, str]] = {
     "new": ("○", "course--new"),

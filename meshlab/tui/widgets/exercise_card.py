@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from meshlab.course.outline import ExerciseEntry
+if TYPE_CHECKING:
+    from meshlab.course.outline import ExerciseEntry
+
 
 _STATES = {
     "new": "not started",

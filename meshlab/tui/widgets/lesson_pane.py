@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,12 +16,14 @@ from textual.widgets import Markdown, Static
 
 from meshlab.course.blocks import Predict, Quiz
 from meshlab.course.model import Block, Lesson, Step
-from meshlab.course.outline import ExerciseEntry
 from meshlab.tui.segments import Segment, segments
 from meshlab.tui.widgets.code_block import ACTIVE_ROLES, CodeBlock, Diagram
 from meshlab.tui.widgets.exercise_card import ExerciseCard
 from meshlab.tui.widgets.predict_card import PredictCard
 from meshlab.tui.widgets.quiz_card import QuizCard
+
+if TYPE_CHECKING:
+    from meshlab.course.outline import ExerciseEntry
 
 
 class LessonPane(VerticalScroll):

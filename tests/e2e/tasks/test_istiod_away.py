@@ -96,3 +96,24 @@ def test_a_gateway_handed_over_to_a_new_revision(edge: Lab) -> None:
     status = edge.run("istioctl", "proxy-status").stdout
     (line,) = [line for line in status.splitlines() if line.startswith("edge-istio-")]
     assert "istiod-canary-" in line
+
+
+def test_workloads_handed_over_and_the_old_revision_uninstalled(edge: Lab) -> None:
+    edge.kubectl("scale", "deployment/httpbin", "--replicas=2")
+    edge.kubectl("rollout", "status", "deployment/httpbin", "--timeout=60s")
+
+    def revisions() -> set[str]:
+        query = "jsonpath={.items[*].metadata.annotations.istio\\.io/rev}"
+        return set(edge.kubectl("get", "pods", "-l", "app=httpbin", "-o", query).split())
+
+    assert revisions() == {"default"}
+    with load(edge) as requests:
+        edge.kubectl("label", "namespace", "default", "istio-injection-", "istio.io/rev=canary")
+        edge.kubectl("rollout", "restart", "deployment/httpbin")
+        edge.kubectl("rollout", "status", "deployment/httpbin", "--timeout=60s")
+        eventually(lambda: revisions() == {"canary"}, within_s=60)
+        requests.more(100)
+        edge.run("istioctl", "uninstall", "--revision", "default", "-y")
+        edge.kubectl("wait", "-n", "istio-system", "--for=delete", "pod", "-l", "istio.io/rev=default", "--timeout=60s")
+        requests.more(100)
+    assert set(requests.counts) == {"200"}, requests.counts

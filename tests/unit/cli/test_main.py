@@ -8,7 +8,8 @@ import pytest
 from meshlab import __version__
 from meshlab.cli import lessons as lesson_commands
 from meshlab.cli.lab import split_passthrough
-from meshlab.cli.main import build_parser, main, print_error
+from meshlab.cli.main import main, print_error
+from meshlab.cli.parser import build_parser
 from meshlab.errors import UsageError
 from tests.support import schemas
 

@@ -62,8 +62,8 @@ class Packed:
     invalid: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
-PARTS = {ROUTE: "virtual_hosts"}
-"""Types of which one resource grows with the mesh, and the repeated field that makes it grow."""
+PARTS = {ROUTE: ("virtual_hosts", "envoy.config.route.v3.VirtualHost")}
+"""Types of which one resource grows with the mesh: the repeated field that makes it grow, and the type of its items."""
 
 KNOWN_PARTS = 1024
 
@@ -124,11 +124,10 @@ class ResourceCache:
 
 def _message(type_url: str, value: Obj) -> Message:
     """The message; parts that did not change are not parsed again, for that takes far longer than copying them."""
-    field = PARTS.get(type_url, "")
+    field, part_type = PARTS.get(type_url, ("", ""))
     if field not in value:
         return proto.to_message(type_url, value)
     message = proto.to_message(type_url, {key: item for key, item in value.items() if key != field})
-    part_type = message.DESCRIPTOR.fields_by_name[field].message_type.full_name
     getattr(message, field).extend(_part(part_type, orjson.dumps(part)) for part in value[field])
     return message
 
