@@ -103,7 +103,26 @@ BOOKINFO: tuple[Image, ...] = (
         for version, environment in _REVIEWS
     ),
 )
-"""Bookinfo's services; the versions of ratings that need a database answer that there is none."""
+"""Bookinfo's services."""
+
+DATABASES: tuple[Image, ...] = (
+    Image(
+        names=_istio("examples-bookinfo-mongodb"),
+        command=("mongod",),
+        programs={**_DEBIAN, "mongod": BuiltIn(f"{_HERE}.mongodb.server:main")},
+    ),
+    Image(
+        names=_istio("examples-bookinfo-mysqldb"),
+        entrypoint=("docker-entrypoint.sh",),
+        command=("mysqld",),
+        programs={
+            **_DEBIAN,
+            "docker-entrypoint.sh": BuiltIn(f"{_HERE}.mysql.server:entrypoint"),
+            "mysqld": BuiltIn(f"{_HERE}.mysql.server:main"),
+        },
+    ),
+)
+"""Bookinfo's databases, filled as their images are."""
 
 IMAGES: tuple[Image, ...] = (
     Image(
@@ -154,6 +173,7 @@ IMAGES: tuple[Image, ...] = (
         for version in ("v1", "v2")
     ),
     *BOOKINFO,
+    *DATABASES,
     Image(
         names=_istio("tcp-echo-server"),
         entrypoint=("/bin/tcp-echo",),

@@ -12,11 +12,11 @@ from typing import Any
 
 from aiohttp import web
 
+from meshlab.minicluster.images.bookinfo.ratingsdb import DatabaseError, stored_ratings
 from meshlab.minicluster.images.bookinfo.service import json_response, port_argument, run
 from meshlab.minicluster.images.output import print_line
 from meshlab.minicluster.pod import PodContext
 
-NO_DATABASE = "could not connect to ratings database"
 SLOW_ANSWER_S = 7.0
 PERIODS_S = {"v-unavailable": 60.0, "v-unhealthy": 900.0}
 """How long each state lasts in the versions that are unavailable half of the time."""
@@ -29,10 +29,8 @@ def main(argv: list[str], pod: PodContext) -> int:
 
     def started() -> None:
         print_line(f"Server listening on: http://0.0.0.0:{port}")
-        if version == "v2":
-            print_line(f"{NO_DATABASE}: the lab has no MongoDB and no MySQL", error=True)
 
-    return run(Ratings(version).answer, port, pod, server="", started=started)
+    return run(Ratings(version, pod).answer, port, pod, server="", started=started)
 
 
 @dataclass(slots=True)
@@ -40,6 +38,7 @@ class Ratings:
     """The service; ratings that were posted are kept in memory."""
 
     version: str
+    pod: PodContext
     posted: dict[int, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
@@ -77,12 +76,19 @@ class Ratings:
 
     async def _get(self, product: int) -> web.Response:
         if self.version == "v2":
-            return json_response({"error": NO_DATABASE}, 500)
+            return await self._stored(product)
         if not self.available or (self.version == "v-faulty" and random.random() <= 0.5):
             return json_response({"error": "Service unavailable"}, 503)
         if self.version == "v-delayed" and random.random() <= 0.5:
             await asyncio.sleep(SLOW_ANSWER_S)
         return self._ratings(product)
+
+    async def _stored(self, product: int) -> web.Response:
+        try:
+            first, second = await stored_ratings(self.pod)
+        except DatabaseError as error:
+            return json_response({"error": str(error)}, 500)
+        return json_response({"id": product, "ratings": {"Reviewer1": first, "Reviewer2": second}})
 
     def _ratings(self, product: int) -> web.Response:
         ratings = self.posted.get(product, {"Reviewer1": 5, "Reviewer2": 4})

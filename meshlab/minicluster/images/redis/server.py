@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import signal
-from contextlib import suppress
 
 from meshlab.minicluster.images.http_server import now
 from meshlab.minicluster.images.output import print_line
 from meshlab.minicluster.images.redis.protocol import ProtocolError, Status, encode, read_command
 from meshlab.minicluster.images.redis.store import VERSION, Store
+from meshlab.minicluster.images.tcp_server import serve_tcp
 from meshlab.minicluster.pod import PodContext
 
 PORT = 6379
@@ -43,35 +42,19 @@ def _log(text: str) -> None:
 
 async def _serve(pod: PodContext, port: int) -> int:
     store = Store()
-    stopped = asyncio.Event()
-    connections: set[asyncio.StreamWriter] = set()
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.add(writer)
-        try:
-            await _converse(store, reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.LimitOverrunError):
-            pass
-        finally:
-            connections.discard(writer)
-            writer.close()
+    def listening() -> None:
+        _log(f"Redis version={VERSION}, bits=64, commit=00000000, modified=0, pid={os.getpid()}, just started")
+        _log("Ready to accept connections tcp")
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _converse(store, reader, writer)
+
     try:
-        server = await asyncio.start_server(connected, pod.bind_ip, pod.ports.real(port))
+        await serve_tcp(pod, port, converse, on_listening=listening)
     except OSError as error:
         _log(f"Warning: Could not create server TCP listening socket *:{port}: bind: {error.strerror}")
         return 1
-    _log(f"Redis version={VERSION}, bits=64, commit=00000000, modified=0, pid={os.getpid()}, just started")
-    _log("Ready to accept connections tcp")
-    await stopped.wait()
-    _log("User requested shutdown...")
-    server.close()
-    for writer in list(connections):
-        writer.close()
-    with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(server.wait_closed(), 1)
     _log("Redis is now ready to exit, bye bye...")
     return 0
 

@@ -62,16 +62,6 @@ async def test_ratings_take_posts_and_say_what_is_wrong(lab: Lab) -> None:
     assert out == '{"error":"please provide numeric product ID"}400'
 
 
-async def test_ratings_with_a_database_say_that_there_is_none(lab: Lab) -> None:
-    pod = lab.pod()
-    process = await lab.start(f"{BOOKINFO}-ratings-v2", pod=pod)
-    await listening(pod, 9080, process)
-    _, out, _ = await lab.run(CURL, "curl", "-sw", "%{http_code}", f"http://{pod.pod_ip}:9080/ratings/0", pod=lab.pod())
-    assert out == '{"error":"could not connect to ratings database"}500'
-    _, _, err = await stop(process)
-    assert "the lab has no MongoDB" in err
-
-
 async def test_tcp_echo_repeats_lines_behind_its_prefix(lab: Lab, free_port: FreePort) -> None:
     pod, port = lab.pod(), free_port()
     process = await lab.start("docker.io/istio/tcp-echo-server:1.3", str(port), "hello", pod=pod)
