@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from meshlab.cluster.facade import Cluster
-from meshlab.labs import LabInfo, LabPaths
+from meshlab.labs import DEFAULT_LAB, LabInfo, LabPaths
 from meshlab.minicluster.network.addresses import PortMap
 
 NOBODY = 65534
-LAB = "bench"
 COMMAND_TIMEOUT_S = 120
 
 
@@ -88,7 +87,7 @@ class Lab:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.paths = LabPaths(LAB)
+        self.paths = LabPaths(DEFAULT_LAB)
 
     @property
     def info(self) -> LabInfo:
@@ -107,12 +106,12 @@ class Lab:
         return Cluster(self.paths.kubeconfig)
 
     def meshlab(self, *arguments: str, stdin: str = "") -> str:
-        """``meshlab --lab bench ARGUMENTS``; what it printed.
+        """``meshlab ARGUMENTS``; what it printed.
 
         Raises:
             SystemExit: it failed.
         """
-        return self._run([sys.executable, "-m", "meshlab.cli.main", "--lab", LAB, *arguments], stdin)
+        return self._run([sys.executable, "-m", "meshlab.cli.main", *arguments], stdin)
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """The real kubectl on this lab."""

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.figures import HEADING, Figure
 from benchmarks.processes import sample
-from benchmarks.throwaway import LAB, Lab, bytecode_is_there, leave_root, throwaway_lab
+from benchmarks.throwaway import Lab, bytecode_is_there, leave_root, throwaway_lab
 from meshlab.cluster.facade import Cluster
 from meshlab.course.catalogue import find_course
 from tests.support.terminals import PtyTerminal
@@ -76,7 +76,7 @@ class Screen(PtyTerminal):
 
     def __init__(self, lab: Lab) -> None:
         super().__init__(
-            [sys.executable, "-m", "meshlab.cli.main", "--lab", LAB],
+            [sys.executable, "-m", "meshlab.cli.main"],
             environment=dict(os.environ),
             directory=lab.home,
             size=SIZE,

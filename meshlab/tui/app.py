@@ -64,6 +64,7 @@ class MeshlabApp(App[None], inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[None]:
         """The course is the first and lowest screen."""
+        self._course_screen.expect(self.size)
         return self._course_screen
 
     def on_course_screen_opened(self) -> None:

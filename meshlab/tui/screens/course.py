@@ -15,6 +15,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
@@ -88,6 +89,11 @@ class CourseScreen(Screen[None]):
         self._shell_command = shell_command
         self._before_terminal = "lesson"
         self._lab_problem = False
+
+    def expect(self, size: Size) -> None:
+        """Take the layout for a size before anything is drawn, so that it is not styled for another one first."""
+        for breakpoints, cells in ((self.HORIZONTAL_BREAKPOINTS, size.width), (self.VERTICAL_BREAKPOINTS, size.height)):
+            self.add_class(max(entry for entry in breakpoints if entry[0] <= cells)[1])
 
     def compose(self) -> ComposeResult:
         """Bars above and below, panes between."""
