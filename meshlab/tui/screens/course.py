@@ -139,7 +139,9 @@ class CourseScreen(Screen[None]):
 
     def _opened(self, place: Place) -> None:
         self.post_message(self.Opened())
-        self.lesson.take_focus()
+        # Who is quick has pressed a key already, and is elsewhere.
+        if self.active == "lesson":
+            self.lesson.take_focus()
 
         async def complete() -> None:
             await self.refresh_outline()

@@ -46,6 +46,8 @@ async def still(driven: Driven) -> None:
     await driven.until(lambda: {worker.group for worker in driven.app.workers} <= {"exercise"})
     driven.screen.query_one("TopBar").since = None  # type: ignore[attr-defined]
     driven.app.clear_notifications()
+    # How far the tasks are scrolled depends on how many verdicts were there when one of them got the keys.
+    driven.screen.exercise.pane.scroll_home(animate=False)
     last, same = "", 0
     while same < STILL_LOOKS:
         await driven.pilot.pause(POLL_S)
