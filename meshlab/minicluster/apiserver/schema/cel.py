@@ -8,6 +8,7 @@ blocks and quantities. Values of the last four are objects of one key, which is 
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -139,7 +140,7 @@ def _format(template: str, values: list[Any]) -> str:
 
 
 def _is_sorted(items: list[Any]) -> bool:
-    return all(first <= second for first, second in zip(items, items[1:], strict=False))
+    return all(first <= second for first, second in itertools.pairwise(items))
 
 
 # Regular expressions
@@ -238,9 +239,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "trim": lambda text: text.strip(),
     "join": lambda items, separator="": separator.join(items),
     "isSorted": _is_sorted,
-    "sum": lambda items: sum(items),
-    "min": lambda items: min(items),
-    "max": lambda items: max(items),
+    "sum": sum,
+    "min": min,
+    "max": max,
     "find": _find,
     "findAll": _find_all,
     "isURL": _is_url,

@@ -31,8 +31,10 @@ _NOT_CHECKED = Problem(
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _SPELLED = re.compile(r"__|[.\-/]")
 _RESERVED = frozenset(
-    ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import"]
-    + ["let", "loop", "package", "namespace", "return"]
+    [
+        *("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if"),
+        *("import", "let", "loop", "package", "namespace", "return"),
+    ]
 )
 
 
