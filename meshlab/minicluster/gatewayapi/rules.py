@@ -213,7 +213,8 @@ RULES: dict[str, list[Obj]] = {
         _rule(
             "sectionName must be specified when parentRefs includes 2 or more references to the same parent",
             f"self.all(p1, self.all(p2, {SAME_PARENT} ? "
-            "((!has(p1.sectionName) || p1.sectionName == '') == (!has(p2.sectionName) || p2.sectionName == '')) : true))",
+            "((!has(p1.sectionName) || p1.sectionName == '') == "
+            "(!has(p2.sectionName) || p2.sectionName == '')) : true))",
         ),
         _rule(
             "sectionName must be unique when parentRefs includes 2 or more references to the same parent",
@@ -227,7 +228,8 @@ RULES: dict[str, list[Obj]] = {
         ),
         _rule(
             "tls mode must be Terminate for protocol HTTPS",
-            "self.all(l, (l.protocol == 'HTTPS' && has(l.tls)) ? (l.tls.mode == '' || l.tls.mode == 'Terminate') : true)",
+            "self.all(l, (l.protocol == 'HTTPS' && has(l.tls)) ? "
+            "(l.tls.mode == '' || l.tls.mode == 'Terminate') : true)",
         ),
         _rule(
             "hostname must not be specified for protocols ['TCP', 'UDP']",
