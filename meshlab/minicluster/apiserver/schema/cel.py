@@ -78,7 +78,7 @@ def _words(error: Exception) -> str:
     text = str(error)
     if isinstance(error, KeyError):
         return f"no such key: {text.strip(chr(39))}"
-    if text.startswith("No such overload"):
+    if text.startswith(("No such overload", "Unsupported operation")):
         return "no such overload"
     if found := re.match(r"Function '(int|uint|double|duration|timestamp)' error", text):
         kind = {"duration": "google.protobuf.Duration", "timestamp": "google.protobuf.Timestamp"}.get(
