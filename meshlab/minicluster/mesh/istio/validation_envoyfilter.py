@@ -1,11 +1,9 @@
-"""What makes an EnvoyFilter invalid.
-
-Whether the patch's value is a message that Envoy knows is left to the translation, which says so when it applies it.
-"""
+"""What makes an EnvoyFilter invalid: a patch that does not fit what it applies to, a value that Envoy does not know."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
@@ -20,6 +18,8 @@ DETAILS = (
 CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
 LISTENER_CLASS = ("LISTENER", "FILTER_CHAIN", "NETWORK_FILTER", "HTTP_FILTER")
 ROUTE_CLASS = ("ROUTE_CONFIGURATION", "VIRTUAL_HOST", "HTTP_ROUTE")
+UNKNOWN_TYPE = re.compile(r"type_url: (?:type\.googleapis\.com/)?([\w.]+?)\.?(?:\s|$)")
+UNKNOWN_FIELD = re.compile(r'Message type "([\w.]+)" has no field named "(\w+)"')
 MATCH_TYPES = ("listener", "routeConfiguration", "cluster", "waypoint")
 RENAMED = {
     "envoy.buffer": "envoy.filters.http.buffer",
@@ -71,7 +71,7 @@ def validate_envoy_filter(obj: Obj) -> Messages:
 
 
 def _plain(message: str) -> bool:
-    return not message.startswith("using deprecated")
+    return not message.startswith(("using deprecated", "referenced type unknown"))
 
 
 def _patch(patch: Mapping[str, Any]) -> Messages:
@@ -85,7 +85,60 @@ def _patch(patch: Mapping[str, Any]) -> Messages:
     elif change["operation"] != "REMOVE" and change.get("value") is None:
         yield "missing patch value for non-remove operation"
     else:
-        yield from _match(apply_to, mapping(patch.get("match")))
+        wrong = list(_match(apply_to, mapping(patch.get("match"))))
+        yield from wrong
+        # A match that makes no sense ends the judgement of a listener's patch, as upstream.
+        if not any(message for message in wrong if not isinstance(message, Caution)) or apply_to not in LISTENER_CLASS:
+            yield from _value(apply_to, change.get("value"))
+
+
+def _value(apply_to: str, value: Any) -> Messages:
+    """Whether a patch's value is the message that it must be; fields that are not known are no error."""
+    if value is None:
+        return
+    # Envoy's messages take their time to load, and most resources are not EnvoyFilters.
+    from meshlab.minicluster.mesh.envoy.patchvalues import MESSAGES
+    from meshlab.minicluster.mesh.proto import InvalidResource, to_message
+
+    if apply_to not in MESSAGES:
+        yield f"unknown object type for applyTo {apply_to}"
+        return
+    try:
+        message = to_message(MESSAGES[apply_to], value, ignore_unknown=True)
+    except InvalidResource as error:
+        # This lab has the descriptors of most extensions, not of all that upstream's istiod knows.
+        found = UNKNOWN_TYPE.search(str(error))
+        lacking = found is not None and found[1].startswith("envoy.extensions.")
+        yield Caution(_unreadable(str(error))) if lacking else _unreadable(str(error))
+        return
+    try:
+        to_message(MESSAGES[apply_to], value)
+    except InvalidResource as error:
+        yield Caution(_unreadable(str(error)))
+    if nameless := list(_without_typed_config(message)):
+        yield Caution(f"using deprecated types by name without typed_config; {', '.join(nameless)}")
+
+
+def _unreadable(reason: str) -> str:
+    """What protobuf says of a value, in the words of Go's parser where it has some."""
+    if found := UNKNOWN_TYPE.search(reason):
+        hint = " (hint: try using the v3 XDS API)" if ".v2." in found[1] else ""
+        return f"referenced type unknown{hint}: Envoy filter: could not resolve Any message type: {found[1]}"
+    if found := UNKNOWN_FIELD.search(reason):
+        return f'unknown field "{found[2]}" in {found[1]}'
+    return reason.splitlines()[0]
+
+
+def _without_typed_config(message: Any) -> Iterator[str]:
+    """The names of extensions, in a message and the messages in it, that say no more than their names."""
+    fields = message.DESCRIPTOR.fields_by_name
+    for field, value in message.ListFields():
+        if field.message_type is not None and not field.is_repeated:
+            yield from _without_typed_config(value)
+    if "typed_config" in fields and not any(
+        name in fields and message.HasField(name) for name in ("typed_config", "config_discovery")
+    ):
+        yield getattr(message, "name", "")
 
 
 def _match(apply_to: str, match: Mapping[str, Any]) -> Messages:

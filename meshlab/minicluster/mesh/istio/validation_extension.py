@@ -76,9 +76,15 @@ def _tracing(tracing: Mapping[str, Any]) -> Messages:
 
 
 def _filter(expression: str) -> Messages:
-    """A CEL expression about a request; only its balance is looked at here, Envoy judges the rest."""
-    if expression.count("(") != expression.count(")"):
-        yield f"failed to parse expression: {expression}"
+    """The condition of an access log, in CEL; what it may refer to is for Envoy to judge."""
+    # The library is loaded by the first resource that needs it.
+    from meshlab.minicluster.apiserver.schema.cel import CelError
+    from meshlab.minicluster.apiserver.schema.cel import expression as compiled
+
+    try:
+        compiled(expression)
+    except CelError as error:
+        yield f"must be a valid CEL expression, {str(error).partition(': ')[2]}"
 
 
 def validate_wasm_plugin(obj: Obj) -> Messages:

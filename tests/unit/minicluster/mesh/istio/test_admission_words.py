@@ -166,6 +166,16 @@ WARNED = [
             '"envoy.filters.network.http_connection_manager" instead',
         ],
     ),
+    (
+        "EnvoyFilter",
+        "{configPatches: [{applyTo: CLUSTER, patch: {operation: MERGE, value: {foo: 1}}},"
+        " {applyTo: HTTP_FILTER, patch: {operation: ADD, value: {name: a}}}]}",
+        [
+            EXPERIMENTAL,
+            'Envoy filter: unknown field "foo" in envoy.config.cluster.v3.Cluster',
+            "using deprecated types by name without typed_config; a",
+        ],
+    ),
     ("AuthorizationPolicy", "{action: DENY, rules: [{to: [{operation: {paths: [/a]}}]}]}", [ONLY_HTTP]),
     ("AuthorizationPolicy", "{action: DENY, rules: [{from: [{source: {requestPrincipals: ['*']}}]}]}", [ONLY_HTTP]),
     ("AuthorizationPolicy", "{action: DENY, rules: [{from: [{source: {namespaces: [a]}}]}]}", []),
@@ -306,6 +316,19 @@ REFUSED = [
         "{configPatches: [{applyTo: CLUSTER, match: {listener: {}}, patch: {operation: MERGE, value: {}}}]}",
         "Envoy filter: applyTo for cluster class objects cannot have non cluster match",
     ),
+    (
+        "EnvoyFilter",
+        "{configPatches: [{applyTo: CLUSTER, patch: {operation: MERGE, value: {connect_timeout: x}}}]}",
+        'Envoy filter: Failed to parse connect_timeout field: Duration must end with letter "s": x. at '
+        "Cluster.connect_timeout.",
+    ),
+    (
+        "EnvoyFilter",
+        "{configPatches: [{applyTo: HTTP_FILTER, patch: {operation: ADD, value: {name: a, typed_config:"
+        ' {"@type": type.googleapis.com/envoy.config.filter.http.lua.v2.Lua}}}}]}',
+        "referenced type unknown (hint: try using the v3 XDS API): Envoy filter: could not resolve Any message type: "
+        "envoy.config.filter.http.lua.v2.Lua",
+    ),
     ("ProxyConfig", "{concurrency: -1}", "concurrency must be greater than or equal to 0"),
     (
         "AuthorizationPolicy",
@@ -359,6 +382,13 @@ def test_a_key_is_told_for_both_lists_of_values() -> None:
         "format a[b]"
         for word in ("value", "notValue")
     ]
+
+
+def test_the_condition_of_an_access_log() -> None:
+    refused = judge(resource("Telemetry", "{accessLogging: [{filter: {expression: 'response.code >='}}]}")).errors
+    assert refused[0].startswith("must be a valid CEL expression, ERROR: <input>:1:17: Syntax error: ")
+    taken = judge(resource("Telemetry", "{accessLogging: [{filter: {expression: 'response.code >= 400'}}]}"))
+    assert taken.errors == ()
 
 
 def test_several_faults_of_one_host() -> None:
