@@ -122,7 +122,7 @@ def _format(template: str, values: list[Any]) -> str:
     def shown(verb: re.Match[str]) -> str:
         if verb[0] == "%%":
             return "%"
-        value = next(remaining)
+        value: Any = next(remaining)
         match verb[2]:
             case "s":
                 return str(value).lower() if isinstance(value, bool) else str(value)
@@ -131,7 +131,7 @@ def _format(template: str, values: list[Any]) -> str:
             case "b":
                 return format(int(value), "b")
             case kind:
-                return f"%{verb[1] or ''}{kind}" % value
+                return str(f"%{verb[1] or ''}{kind}" % value)
 
     return re.sub(r"%%|%(\.\d+)?([sdfexXob])", shown, template)
 
@@ -212,7 +212,7 @@ def _quantity_value(text: str) -> Decimal:
         raise ValueError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")
     number, suffix, exponent = Decimal(found[1]), found[2] or "", int(found[3] or 0)
     if suffix in _BINARY:
-        return number * 1024 ** _BINARY[suffix]
+        return number * Decimal(1024) ** _BINARY[suffix]
     return number.scaleb(_SUFFIXES[suffix] + exponent)
 
 

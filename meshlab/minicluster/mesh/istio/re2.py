@@ -39,37 +39,46 @@ def _unsupported(pattern: str) -> str:
     position = 0
     while position < len(pattern):
         rest = pattern[position:]
-        if rest[0] == "\\" and len(rest) > 1:
-            if rest.startswith("\\Q"):
-                position = (pattern.find("\\E", position) + 2) or len(pattern)
-                if position == 1:
-                    return ""
-                continue
+        step = 1
+        if rest.startswith("\\Q"):
+            end = rest.find("\\E")
+            step = len(rest) if end < 0 else end + 2
+        elif rest[0] == "\\" and len(rest) > 1:
             if rest[1].isalnum() and rest[1].isascii() and rest[1] not in _ESCAPES:
                 return f"invalid escape sequence: `{rest[:2]}`"
-            position += 2
-            continue
-        if in_class:
+            step = 2
+        elif in_class:
             in_class = rest[0] != "]"
         elif rest[0] == "[":
             in_class = True
-            position += len(re.match(r"\[\^?\]?", rest).group())  # type: ignore[union-attr]
-            continue
-        elif rest.startswith("(?"):
-            if _GROUP.match(rest) is None:
-                named = rest.startswith(("(?<", "(?P<"))
-                return (
-                    f"invalid named capture: `{rest}`" if named else f"invalid or unsupported Perl syntax: `{rest[:3]}`"
-                )
-            if (name := _GROUP.match(rest)["name"]) is not None and re.fullmatch(r"\w+", name) is None:  # type: ignore[index]
-                return f"invalid named capture: `{rest[: rest.index('>') + 1]}`"
-        elif repeat := _REPEAT.match(rest):
-            bounds = [int(bound) for bound in repeat.groups() if bound]
-            if max(bounds) > MAXIMUM_REPEAT or bounds != sorted(bounds):
-                return f"invalid repeat count: `{repeat.group()}`"
-        if not in_class and (twice := _TWICE.match(rest)):
-            return f"invalid nested repetition operator: `{twice.group()}`"
-        position += 1
+            step = 2 if rest.startswith("[^") else 1
+            # A closing bracket that comes first is one of the characters.
+            step += rest.startswith("]", step)
+        elif problem := _group_problem(rest) or _repeat_problem(rest):
+            return problem
+        position += step
+    return ""
+
+
+def _group_problem(rest: str) -> str:
+    if not rest.startswith("(?"):
+        return ""
+    group = _GROUP.match(rest)
+    if group is None:
+        named = rest.startswith(("(?<", "(?P<"))
+        return f"invalid named capture: `{rest}`" if named else f"invalid or unsupported Perl syntax: `{rest[:3]}`"
+    if group["name"] is not None and re.fullmatch(r"\w+", group["name"]) is None:
+        return f"invalid named capture: `{rest[: rest.index('>') + 1]}`"
+    return ""
+
+
+def _repeat_problem(rest: str) -> str:
+    if repeat := _REPEAT.match(rest):
+        bounds = [int(bound) for bound in repeat.groups() if bound]
+        if max(bounds) > MAXIMUM_REPEAT or bounds != sorted(bounds):
+            return f"invalid repeat count: `{repeat.group()}`"
+    if twice := _TWICE.match(rest):
+        return f"invalid nested repetition operator: `{twice.group()}`"
     return ""
 
 

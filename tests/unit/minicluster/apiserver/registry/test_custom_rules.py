@@ -54,7 +54,7 @@ def widget(**spec: Any) -> Obj:
 
 async def refusal(api: LocalApi, obj: Obj) -> str:
     with pytest.raises(StatusError) as caught:
-        await (api.update if "uid" in obj["metadata"] else lambda *given: api.create(*given, "default"))(WIDGETS, obj)
+        await (api.update(WIDGETS, obj) if "uid" in obj["metadata"] else api.create(WIDGETS, obj, "default"))
     assert caught.value.code == 422
     return caught.value.message.removeprefix('Widget.example.com "w" is invalid: ')
 

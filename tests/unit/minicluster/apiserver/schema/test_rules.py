@@ -54,7 +54,7 @@ def test_rules_that_fail_to_evaluate() -> None:
     assert found(schema({"rule": "self.a > 1", "message": "no"}), {}) == [
         'spec: Invalid value: "object": no such key: a evaluating rule: no'
     ]
-    anything = schema({"rule": "self.a > 1"}, **{"x-kubernetes-preserve-unknown-fields": True})
+    anything = {**schema({"rule": "self.a > 1"}), "x-kubernetes-preserve-unknown-fields": True}
     assert found(anything, {"a": "x"}) == [
         "spec: Invalid value: \"object\": 'no such overload': call arguments did not match a supported operator, "
         "function or macro signature for rule: self.a > 1"
