@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshlab.minicluster.apiserver.schema.cel import CelError, Expression, expression
+from meshlab.minicluster.apiserver.schema.cel import CelError, expression
 from meshlab.minicluster.apiserver.statuses import Problem, duplicate, forbidden_field, invalid_value, required
 from meshlab.minicluster.kubeapi import Obj
 
@@ -90,9 +90,7 @@ def _node(tree: RuleTree, value: Any, old: Any, path: str) -> Iterator[Problem]:
             bound["oldSelf"] = to_cel(tree.schema, old)
         unchanged = old is not _ABSENT and old == value
         for rule in tree.rules:
-            problem = _judge(rule, bound, tree.schema, value, path)
-            if problem is not None and not (unchanged and "oldSelf" not in expression(rule["rule"]).names):
-                yield problem
+            yield from _judge(rule, bound, tree.schema, value, path, unchanged=unchanged)
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else {}
         for key, item in value.items():
@@ -119,34 +117,38 @@ def _counterpart(schema: Schema, item: Any, old: Any) -> Any:
     return next((one for one in old if isinstance(one, dict) and [one.get(key) for key in keys] == wanted), _ABSENT)
 
 
-def _judge(rule: Mapping[str, Any], bound: Mapping[str, Any], schema: Schema, value: Any, path: str) -> Problem | None:
-    compiled = expression(rule["rule"])
-    if "oldSelf" in compiled.names and "oldSelf" not in bound:
-        return None
-    where = path + str(rule.get("fieldPath") or "") if path else str(rule.get("fieldPath") or "").removeprefix(".")
+def _judge(
+    rule: Mapping[str, Any], bound: Mapping[str, Any], schema: Schema, value: Any, path: str, *, unchanged: bool
+) -> Iterator[Problem]:
     message = str(rule.get("message") or "").strip()
+    named = message or str(rule["rule"]).strip()
     try:
-        if compiled.evaluate(bound) is True:
-            return None
+        compiled = expression(rule["rule"])
+        transition = "oldSelf" in compiled.names
+        if (transition and "oldSelf" not in bound) or compiled.evaluate(bound) is True:
+            return
     except CelError as error:
-        named = message or str(rule["rule"]).strip()
         detail = f"{error} evaluating rule: {named}"
         if str(error) == "no such overload":
             detail = (
                 f"'{error}': call arguments did not match a supported operator, function or macro signature "
                 f"for rule: {named}"
             )
-        return Problem("FieldValueInvalid", path, f'Invalid value: "{schema.get("type", "")}": {detail}')
-    detail = message or f"failed rule: {str(rule['rule']).strip()}"
+        yield Problem("FieldValueInvalid", path, f'Invalid value: "{schema.get("type", "")}": {detail}')
+        return
+    if unchanged and not transition:
+        return
+    detail = message or f"failed rule: {named}"
     if rule.get("messageExpression"):
-        detail = _message(expression(rule["messageExpression"]), bound) or detail
-    return _problem(where, value, detail, str(rule.get("reason") or ""))
+        detail = _message(rule["messageExpression"], bound) or detail
+    where = (path + str(rule.get("fieldPath") or "")).removeprefix(".")
+    yield _problem(where, value, detail, str(rule.get("reason") or ""))
 
 
-def _message(compiled: Expression, bound: Mapping[str, Any]) -> str:
+def _message(source: str, bound: Mapping[str, Any]) -> str:
     """What a message expression says; nothing where it fails, says nothing, or is not one line of text."""
     try:
-        said = compiled.evaluate(bound)
+        said = expression(source).evaluate(bound)
     except CelError:
         return ""
     return said.strip() if isinstance(said, str) and "\n" not in said else ""

@@ -61,6 +61,12 @@ def test_rules_that_fail_to_evaluate() -> None:
     ]
 
 
+def test_a_malformed_rule_refuses_every_object() -> None:
+    (told,) = found(schema({"rule": "self ==", "message": "no"}), {})
+    assert told.startswith('spec: Invalid value: "object": Failed to parse expression')
+    assert told.endswith(" evaluating rule: no")
+
+
 def test_places() -> None:
     positive = schema({"rule": "self > 0", "message": "no"}, kind="integer")
     tree = {
