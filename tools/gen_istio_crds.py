@@ -314,6 +314,32 @@ MAPS = {
 }
 """Lists that are maps: the field that identifies an item."""
 
+NULLABLE = frozenset(
+    [
+        "aggression",
+        "allowCredentials",
+        "concurrency",
+        "consecutive5xxErrors",
+        "consecutiveGatewayErrors",
+        "consecutiveLocalOriginFailures",
+        "disableSpanReporting",
+        "disabled",
+        "enableIstioTags",
+        "enabled",
+        "insecureSkipVerify",
+        "minimumPercent",
+        "mirrorPercent",
+        "mirror_percent",
+        "randomSamplingPercentage",
+        "retryRemoteLocalities",
+        "useRequestIdForTraceSampling",
+    ]
+)
+"""Fields whose message is a wrapper (``google.protobuf.BoolValue``): null is their absence."""
+NULLABLE_PRIORITY = ("WasmPlugin", "TrafficExtension")
+BOUNDS_LOST = {"warmup.aggression": {"minimum": 1}}
+"""Bounds that the wheel's classes do not state, by the end of the path."""
+
 HASH_CHOICES = (("httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName"), ("ringHash", "maglev"))
 """The two ``oneOf`` groups of ``consistentHash``, which the wheel's classes do not tell apart."""
 
@@ -488,6 +514,13 @@ def add_rules(schema: Schema, kind: str, path: str = "") -> None:
     if (kind, path) in MAPS:
         schema["x-kubernetes-list-type"] = "map"
         schema["x-kubernetes-list-map-keys"] = [MAPS[kind, path]]
+    if schema.get("type") in ("boolean", "integer", "number") and (
+        name in NULLABLE or (name == "priority" and kind in NULLABLE_PRIORITY)
+    ):
+        schema["nullable"] = True
+    for end, bounds in BOUNDS_LOST.items():
+        if path.endswith(end):
+            schema.update(bounds)
     # An idle timeout of zero means none, which only TCP has.
     if path.endswith("tcp.idleTimeout"):
         name = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import logging
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -71,6 +72,8 @@ def _library() -> Any:
         raise ImportError("common-expression-language is not installed")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
+    # It also logs what it raises when one of the functions below refuses its argument.
+    logging.getLogger("cel").setLevel(logging.ERROR)
     return module
 
 
@@ -85,6 +88,8 @@ def _words(error: Exception) -> str:
             found[1], found[1]
         )
         return f"type conversion error from 'string' to '{kind}'"
+    if found := re.match(r"Function '\w+' error: Python function call failed: \w+: (.*)\. Check function", text):
+        return found[1]
     return text
 
 

@@ -47,12 +47,24 @@ def test_values(source: str, value: Any, expected: Any) -> None:
         ("int(self)", "x", "type conversion error from 'string' to 'int'"),
         ("duration(self)", "x", "type conversion error from 'string' to 'google.protobuf.Duration'"),
         ("self + 1", "x", "no such overload"),
+        ("self.substring(3, 9)", "x", "index out of range: 9"),
+        (
+            "url(self)",
+            "a b",
+            'URL parse error during conversion from string: parse "a b": invalid URI for request',
+        ),
     ],
 )
 def test_errors_in_the_words_of_cel_go(source: str, value: Any, words: str) -> None:
     with pytest.raises(CelError) as raised:
         expression(source).evaluate({"self": value})
     assert str(raised.value) == words
+
+
+def test_a_function_that_refuses_is_not_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(CelError):
+        expression("url(self)").evaluate({"self": "a b"})
+    assert caplog.records == []
 
 
 def test_a_malformed_expression() -> None:

@@ -193,6 +193,12 @@ REFUSED = [
         "spec.metrics[0].overrides[0].tagOverrides[a]: Invalid value: value must not be set when operation is REMOVE",
     ),
     (
+        "DestinationRule",
+        "{host: a, trafficPolicy: {loadBalancer: {warmup: {duration: 1s, aggression: 0.3}}}}",
+        "spec.trafficPolicy.loadBalancer.warmup.aggression: Invalid value: 0.3: "
+        "spec.trafficPolicy.loadBalancer.warmup.aggression in body should be greater than or equal to 1",
+    ),
+    (
         "VirtualService",
         "{hosts: [a], http: [{timeout: 0s, route: [{destination: {host: a}}]}]}",
         'spec.http[0].timeout: Invalid value: "0s": must be a valid duration greater than 1ms',
@@ -213,7 +219,8 @@ ACCEPTED = [
     ("WorkloadGroup", "{template: {}, probe: {httpGet: {port: 80, httpHeaders: [{name: a}]}}}"),
     ("EnvoyFilter", "{configPatches: [{applyTo: HTTP_FILTER, match: {context: WAYPOINT, waypoint: {portNumber: 80}}}]}"),
     ("WasmPlugin", "{url: 'oci://a/b:c', vmConfig: {env: [{name: a, valueFrom: HOST}, {name: b, value: c}]}}"),
-    ("WasmPlugin", "{url: a.example.com/b}"),
+    ("WasmPlugin", "{url: a.example.com/b, priority: null}"),
+    ("Telemetry", "{tracing: [{randomSamplingPercentage: null, disableSpanReporting: null}]}"),
     ("RequestAuthentication", "{jwtRules: [{issuer: a, jwksUri: 'https://a/b', timeout: 5s}]}"),
     ("PeerAuthentication", "{selector: {matchLabels: {a: b}}, portLevelMtls: {'80': {mode: STRICT}}}"),
     ("AuthorizationPolicy", "{rules: [{from: [{source: {serviceAccounts: [a/b]}}]}]}"),
