@@ -31,7 +31,7 @@ class Expression:
         names: the variables it refers to.
     """
 
-    __slots__ = ("_program", "names")
+    __slots__ = ("_functions", "_program", "names")
 
     def __init__(self, source: str) -> None:
         try:
@@ -39,6 +39,8 @@ class Expression:
         except ValueError as error:
             raise CelError(str(error)) from None
         self.names = frozenset(self._program.variables())
+        # To make all of them known costs more than most expressions.
+        self._functions = {name: FUNCTIONS[name] for name in self._program.functions() if name in FUNCTIONS}
 
     def evaluate(self, variables: Mapping[str, Any]) -> Any:
         """The value, with these variables bound.
@@ -46,10 +48,10 @@ class Expression:
         Raises:
             CelError: it has none.
         """
-        context = _library().Context(variables=dict(variables), functions=FUNCTIONS)
+        context = _library().Context(variables=dict(variables), functions=self._functions)
         try:
             return self._program.execute(context)
-        except (TypeError, ValueError, RuntimeError, KeyError, OverflowError) as error:
+        except (TypeError, ValueError, RuntimeError, LookupError, ArithmeticError) as error:
             raise CelError(_words(error)) from None
 
 
@@ -81,6 +83,8 @@ def _words(error: Exception) -> str:
     text = str(error)
     if isinstance(error, KeyError):
         return f"no such key: {text.strip(chr(39))}"
+    if isinstance(error, ZeroDivisionError):
+        return "division by zero"
     if text.startswith(("No such overload", "Unsupported operation")):
         return "no such overload"
     if found := re.match(r"Function '(int|uint|double|duration|timestamp)' error", text):

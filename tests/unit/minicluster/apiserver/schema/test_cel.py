@@ -47,6 +47,8 @@ def test_values(source: str, value: Any, expected: Any) -> None:
         ("int(self)", "x", "type conversion error from 'string' to 'int'"),
         ("duration(self)", "x", "type conversion error from 'string' to 'google.protobuf.Duration'"),
         ("self + 1", "x", "no such overload"),
+        ("self[5]", [1], "index out of bounds: 5"),
+        ("1 / self", 0, "division by zero"),
         ("self.substring(3, 9)", "x", "index out of range: 9"),
         (
             "url(self)",
