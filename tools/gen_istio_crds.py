@@ -137,31 +137,208 @@ DURATIONS = frozenset(
     ]
 )
 """String fields that hold a duration and get upstream's CEL rule."""
-DURATION_RULE = {"message": "must be a valid duration greater than 1ms", "rule": "duration(self) >= duration('1ms')"}
 
-ONE_TARGET = {
-    "message": "only one of targetRefs or selector can be set",
-    "rule": "(has(self.selector) ? 1 : 0) + (has(self.targetRef) ? 1 : 0) + (has(self.targetRefs) ? 1 : 0) <= 1",
+
+def rule(message: str, expression: str) -> Schema:
+    return {"message": message, "rule": expression}
+
+
+DURATION_RULE = rule("must be a valid duration greater than 1ms", "duration(self) >= duration('1ms')")
+PORT = rule("port must be between 1-65535", "0 < self && self <= 65535")
+ONE_TARGET = rule(
+    "only one of targetRefs or selector can be set",
+    "(has(self.selector) ? 1 : 0) + (has(self.targetRef) ? 1 : 0) + (has(self.targetRefs) ? 1 : 0) <= 1",
+)
+IN_NAMESPACE = rule("cross namespace referencing is not currently supported", "self.size() == 0")
+MODULE_SCHEMES = '["", "http", "https", "oci", "file"]'
+MODULE_URL = rule(
+    "url must have schema one of [http, https, file, oci]",
+    f"isURL(self) ? (url(self).getScheme() in {MODULE_SCHEMES}) : "
+    f'(isURL("http://" + self) &&\nurl("http://" + self).getScheme() in {MODULE_SCHEMES})',
+)
+INLINE = rule(
+    "value may only be set when valueFrom is INLINE",
+    '(has(self.valueFrom) ? self.valueFrom : "") != "HOST" || !has(self.value)',
+)
+ENTRY: dict[str, list[Schema]] = {
+    "": [
+        rule("Address is required", "has(self.address) || has(self.network)"),
+        rule(
+            "UDS may not include ports",
+            '(has(self.address) ? self.address : "").startsWith("unix://") ? !has(self.ports) : true',
+        ),
+    ],
+    ".address": [
+        rule(
+            "UDS must be an absolute path or abstract socket",
+            'self.startsWith("unix://") ? (self.substring(7, 8) == "/" || self.substring(7, 8) == "@") : true',
+        ),
+        rule("UDS may not be a dir", 'self.startsWith("unix://") ? !self.endsWith("/") : true'),
+    ],
+    ".ports": [
+        rule(
+            "port name must be valid",
+            'self.all(key, size(key) < 63 && key.matches("^[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?$"))',
+        )
+    ],
+    ".ports{}": [PORT],
 }
-PORT_RANGE = {"message": "port must be between 1-65535", "rule": "self.all(key, 0 < int(key) && int(key) <= 65535)"}
-RULES: dict[tuple[str, str], Schema] = {
-    ("AuthorizationPolicy", "spec"): ONE_TARGET,
-    ("RequestAuthentication", "spec"): ONE_TARGET,
-    ("Telemetry", "spec"): ONE_TARGET,
-    ("WasmPlugin", "spec"): ONE_TARGET,
-    ("TrafficExtension", "spec"): ONE_TARGET,
-    ("PeerAuthentication", "spec"): {
-        "message": "portLevelMtls requires selector",
-        "rule": "(has(self.selector) && has(self.selector.matchLabels) && self.selector.matchLabels.size() > 0) || "
-        "!has(self.portLevelMtls)",
+"""The rules of one endpoint, by the path below it."""
+
+
+def at(kind: str, base: str, rules: dict[str, list[Schema]]) -> dict[tuple[str, str], list[Schema]]:
+    return {(kind, base + path): listed for path, listed in rules.items()}
+
+
+RULES: dict[tuple[str, str], list[Schema]] = {
+    **{
+        (kind, "spec"): [ONE_TARGET]
+        for kind in ("AuthorizationPolicy", "RequestAuthentication", "Telemetry", "WasmPlugin")
     },
-    ("PeerAuthentication", "spec.portLevelMtls"): PORT_RANGE,
-    ("RequestAuthentication", "spec.jwtRules[]"): {
-        "message": "only one of jwks or jwksUri can be set",
-        "rule": "(has(self.jwksUri) ? 1 : 0) + (has(self.jwks_uri) ? 1 : 0) + (has(self.jwks) ? 1 : 0) <= 1",
+    ("TrafficExtension", "spec"): [
+        rule(
+            "only one of targetRefs or selector can be set",
+            "(has(self.selector) ? 1 : 0) + (has(self.targetRefs) ? 1 : 0) <= 1",
+        ),
+        rule("exactly one of wasm or lua must be set", "has(self.wasm) != has(self.lua)"),
+    ],
+    ("TrafficExtension", "spec.wasm.url"): [MODULE_URL],
+    ("TrafficExtension", "spec.wasm.vmConfig.env[]"): [INLINE],
+    ("WasmPlugin", "spec.url"): [MODULE_URL],
+    ("WasmPlugin", "spec.vmConfig.env[]"): [INLINE],
+    ("AuthorizationPolicy", "spec.rules[].from[].source"): [
+        rule(
+            "Cannot set serviceAccounts with namespaces or principals",
+            "(has(self.serviceAccounts) || has(self.notServiceAccounts)) ? (!has(self.principals) &&\n"
+            "!has(self.notPrincipals) && !has(self.namespaces) && !has(self.notNamespaces)) : true",
+        )
+    ],
+    ("PeerAuthentication", "spec"): [
+        rule(
+            "portLevelMtls requires selector",
+            "(has(self.selector) && has(self.selector.matchLabels) && self.selector.matchLabels.size() > 0) || "
+            "!has(self.portLevelMtls)",
+        )
+    ],
+    ("PeerAuthentication", "spec.portLevelMtls"): [
+        rule("port must be between 1-65535", "self.all(key, 0 < int(key) && int(key) <= 65535)")
+    ],
+    ("RequestAuthentication", "spec.jwtRules[]"): [
+        rule(
+            "only one of jwks or jwksUri can be set",
+            "(has(self.jwksUri) ? 1 : 0) + (has(self.jwks_uri) ? 1 : 0) + (has(self.jwks) ? 1 : 0) <= 1",
+        )
+    ],
+    **{
+        ("RequestAuthentication", f"spec.jwtRules[].{name}"): [
+            rule("url must have scheme http:// or https://", 'url(self).getScheme() in ["http", "https"]')
+        ]
+        for name in ("jwksUri", "jwks_uri")
     },
+    ("Telemetry", "spec.metrics[].overrides[].tagOverrides{}"): [
+        rule(
+            "value must be set when operation is UPSERT",
+            '((has(self.operation) ? self.operation : "") == "UPSERT") ? (self.value != "") : true',
+        ),
+        rule(
+            "value must not be set when operation is REMOVE",
+            '((has(self.operation) ? self.operation : "") == "REMOVE") ? !has(self.value) : true',
+        ),
+    ],
+    ("EnvoyFilter", "spec"): [
+        rule(
+            "only one of targetRefs or workloadSelector can be set",
+            "(has(self.workloadSelector) ? 1 : 0) + (has(self.targetRefs) ? 1 : 0) <= 1",
+        )
+    ],
+    ("EnvoyFilter", "spec.configPatches[].match"): [
+        rule(
+            "only support waypointMatch when context is WAYPOINT",
+            'has(self.context) ? ((self.context == "WAYPOINT") ? has(self.waypoint) : !has(self.waypoint)) : '
+            "!has(self.waypoint)",
+        )
+    ],
+    ("EnvoyFilter", "spec.configPatches[].match.waypoint.portNumber"): [PORT],
+    ("ServiceEntry", "spec"): [
+        rule(
+            "only one of WorkloadSelector or Endpoints can be set",
+            "(has(self.workloadSelector) ? 1 : 0) + (has(self.endpoints) ? 1 : 0) <= 1",
+        ),
+        rule(
+            "CIDR addresses are allowed only for NONE/STATIC resolution types",
+            '!((has(self.addresses) ? self.addresses : []).exists(k, k.contains("/")) && '
+            '!((has(self.resolution) ? self.resolution : "NONE") in ["STATIC", "NONE"]))',
+        ),
+        rule(
+            "NONE mode cannot set endpoints",
+            '((has(self.resolution) ? self.resolution : "NONE") == "NONE") ? !has(self.endpoints) : true',
+        ),
+        rule(
+            "DNS_ROUND_ROBIN mode cannot have multiple endpoints",
+            '((has(self.resolution) ? self.resolution : "") == "DNS_ROUND_ROBIN") ? '
+            "((has(self.endpoints) ? self.endpoints : []).size() <= 1) : true",
+        ),
+    ],
+    ("ServiceEntry", "spec.hosts[]"): [rule("hostname cannot be wildcard", 'self != "*"')],
+    ("ServiceEntry", "spec.ports"): [
+        rule("port number cannot be duplicated", "self.all(l1, self.exists_one(l2, l1.number == l2.number))")
+    ],
+    ("ServiceEntry", "spec.ports[].number"): [PORT],
+    ("ServiceEntry", "spec.ports[].targetPort"): [PORT],
+    ("ServiceEntry", "spec.workloadSelector.labels{}"): [
+        rule("wildcard is not supported in selector", '!self.contains("*")')
+    ],
+    **at("ServiceEntry", "spec.endpoints[]", ENTRY),
+    **at("WorkloadEntry", "spec", ENTRY),
+    **at("WorkloadGroup", "spec.template", {path: rules for path, rules in ENTRY.items() if path}),
+    ("WorkloadGroup", "spec.probe.httpGet.port"): [PORT],
+    ("WorkloadGroup", "spec.probe.tcpSocket.port"): [PORT],
 }
-"""The CEL rules of upstream's CRDs, by kind and path."""
+"""The CEL rules of upstream's CRDs, by kind and path; ``[]`` are items, ``{}`` the values of a map."""
+
+LABEL_RULES = {
+    "matchLabels": [
+        rule("wildcard not allowed in label key match", 'self.all(key, !key.contains("*"))'),
+        rule("key must not be empty", "self.all(key, key.size() != 0)"),
+    ],
+    "matchLabels{}": [rule("wildcard not allowed in label value match", '!self.contains("*")')],
+}
+"""The rules of a policy's selector, the same wherever there is one."""
+
+MAPS = {
+    ("ServiceEntry", "spec.ports"): "name",
+    ("WasmPlugin", "spec.vmConfig.env"): "name",
+    ("TrafficExtension", "spec.wasm.vmConfig.env"): "name",
+    ("WasmPlugin", "spec.match[].ports"): "number",
+    ("TrafficExtension", "spec.match[].ports"): "number",
+}
+"""Lists that are maps: the field that identifies an item."""
+
+NULLABLE = frozenset(
+    [
+        "aggression",
+        "allowCredentials",
+        "concurrency",
+        "consecutive5xxErrors",
+        "consecutiveGatewayErrors",
+        "consecutiveLocalOriginFailures",
+        "disableSpanReporting",
+        "disabled",
+        "enableIstioTags",
+        "enabled",
+        "insecureSkipVerify",
+        "minimumPercent",
+        "mirrorPercent",
+        "mirror_percent",
+        "randomSamplingPercentage",
+        "retryRemoteLocalities",
+        "useRequestIdForTraceSampling",
+    ]
+)
+"""Fields whose message is a wrapper (``google.protobuf.BoolValue``): null is their absence."""
+NULLABLE_PRIORITY = ("WasmPlugin", "TrafficExtension")
+BOUNDS_LOST = {"warmup.aggression": {"minimum": 1}}
+"""Bounds that the wheel's classes do not state, by the end of the path."""
 
 HASH_CHOICES = (("httpHeaderName", "httpCookie", "useSourceIp", "httpQueryParameterName"), ("ringHash", "maglev"))
 """The two ``oneOf`` groups of ``consistentHash``, which the wheel's classes do not tell apart."""
@@ -328,8 +505,25 @@ def alternatives_of(groups: list[list[str]]) -> list[Schema]:
 
 def add_rules(schema: Schema, kind: str, path: str = "") -> None:
     """Write the CEL rules into the schema, in place."""
-    rules = [RULES[kind, path]] if (kind, path) in RULES else []
+    rules = list(RULES.get((kind, path), ()))
     name = path.rsplit(".", 1)[-1]
+    if path.endswith(("selector.matchLabels", "selector.matchLabels{}")):
+        rules += LABEL_RULES[name]
+    if path.endswith(("targetRef.namespace", "targetRefs[].namespace")):
+        rules.append(IN_NAMESPACE)
+    if (kind, path) in MAPS:
+        schema["x-kubernetes-list-type"] = "map"
+        schema["x-kubernetes-list-map-keys"] = [MAPS[kind, path]]
+    if schema.get("type") in ("boolean", "integer", "number") and (
+        name in NULLABLE or (name == "priority" and kind in NULLABLE_PRIORITY)
+    ):
+        schema["nullable"] = True
+    for end, bounds in BOUNDS_LOST.items():
+        if path.endswith(end):
+            schema.update(bounds)
+    # An idle timeout of zero means none, which only TCP has.
+    if path.endswith("tcp.idleTimeout"):
+        name = ""
     if schema.get("type") == "string" and name in DURATIONS and path.startswith("spec") and "enum" not in schema:
         rules.append(DURATION_RULE)
     if rules:
@@ -340,6 +534,8 @@ def add_rules(schema: Schema, kind: str, path: str = "") -> None:
         add_rules(child, kind, f"{path}.{key}" if path else key)
     if "items" in schema:
         add_rules(schema["items"], kind, f"{path}[]")
+    if isinstance(schema.get("additionalProperties"), dict):
+        add_rules(schema["additionalProperties"], kind, f"{path}{{}}")
 
 
 def version_schema(source: str, crd: Crd) -> Schema:

@@ -188,6 +188,13 @@ CAPABILITIES: tuple[Capability, ...] = (
         "Server-side apply is answered 415; client-side apply works, with all three other kinds of patch.",
     ),
     Capability(
+        "api.validationRules",
+        "differs",
+        "CEL rules of CustomResourceDefinitions are judged, without limits of cost; one that does not compile is told "
+        "when an object is judged, not when the definition is created. optionalOldSelf and optional types (.?) are not "
+        "known.",
+    ),
+    Capability(
         "api.controllers",
         "differs",
         "No controller acts on HorizontalPodAutoscaler, Ingress, PersistentVolumeClaim or ReplicationController.",

@@ -13,6 +13,7 @@ from typing import Any
 
 from meshlab.minicluster.apiserver import statuses
 from meshlab.minicluster.apiserver.resources import Resource
+from meshlab.minicluster.apiserver.schema.rules import RuleTree
 from meshlab.minicluster.kubeapi import Obj
 
 _KUBE_VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
@@ -35,6 +36,8 @@ class CustomVersion:
     resource: Resource
     schema: Obj
     """The structural schema, ``openAPIV3Schema``, with apiVersion, kind and metadata added."""
+    rules: RuleTree | None
+    """The CEL rules in it, if there are any."""
     columns: Sequence[Obj]
     """``additionalPrinterColumns``; empty means NAME and AGE."""
     has_status: bool

@@ -11,6 +11,7 @@ from typing import Any
 
 from meshlab.minicluster.apiserver.catalog import CustomVersion
 from meshlab.minicluster.apiserver.resources import Resource, Subresource
+from meshlab.minicluster.apiserver.schema.rules import rule_tree
 from meshlab.minicluster.apiserver.statuses import Problem, invalid_value, required
 from meshlab.minicluster.kubeapi import Obj
 
@@ -57,9 +58,11 @@ def versions(definition: Obj) -> Iterator[CustomVersion]:
             subresources=MappingProxyType(rows),
             storage=f"{group}/{names['plural']}",
         )
+        schema = _complete_schema((version.get("schema") or {}).get("openAPIV3Schema"))
         yield CustomVersion(
             resource=resource,
-            schema=_complete_schema((version.get("schema") or {}).get("openAPIV3Schema")),
+            schema=schema,
+            rules=rule_tree(schema),
             columns=tuple(version.get("additionalPrinterColumns") or ()),
             has_status="status" in subresources,
             scale=subresources.get("scale"),

@@ -10,6 +10,7 @@ from meshlab.minicluster.apiserver.conversion import convert
 from meshlab.minicluster.apiserver.requests import Request
 from meshlab.minicluster.apiserver.resources import Resource
 from meshlab.minicluster.apiserver.schema import Schema, SchemaSet, decode_error, default, prune, validate
+from meshlab.minicluster.apiserver.schema.rules import RuleTree, not_checked, rule_problems
 from meshlab.minicluster.apiserver.statuses import Problem
 from meshlab.minicluster.kubeapi import Obj
 
@@ -78,6 +79,7 @@ class Decoder:
         return pruned
 
     def _decode_custom(self, request: Request, schema: Schema, obj: Obj) -> Obj:
+        resource = request.resource
         metadata_schema = self.schemas.metadata()
         obj["metadata"] = _without_nulls(obj["metadata"])
         error = decode_error(
@@ -91,9 +93,25 @@ class Decoder:
         defaulted = default(schema, pruned)
         problems = validate(schema, defaulted)
         if problems:
+            if self._rules(resource) is not None:
+                problems += not_checked(problems)
             name = request.name or obj["metadata"].get("name") or ""
-            raise statuses.invalid(request.resource, name, problems)
+            raise statuses.invalid(resource, name, problems)
         return defaulted
+
+    def _rules(self, resource: Resource) -> RuleTree | None:
+        custom = self._catalog.custom(resource)
+        return None if custom is None else custom.rules
+
+    def broken_rules(self, resource: Resource, obj: Obj, old: Obj | None) -> list[Problem]:
+        """The CEL rules of a custom resource's definition that an object breaks.
+
+        Args:
+            resource: what it is.
+            obj: the object, otherwise valid.
+            old: what it replaces; what was wrong before and is unchanged is let through.
+        """
+        return rule_problems(self._rules(resource), obj, old)
 
     def missing(self, resource: Resource, obj: Obj) -> list[Problem]:
         """Required fields of a built-in object that nobody gave, its status aside."""

@@ -151,7 +151,8 @@ class Registry:
         for attempt in range(RETRIES):
             self._begin(request, strategy, obj, regenerate=generated)
             request.name = obj["metadata"].get("name") or ""
-            self._judge(request, strategy, obj, metadata_problems(strategy, obj))
+            broken = self.decoder.broken_rules(resource, obj, None)
+            self._judge(request, strategy, obj, [*metadata_problems(strategy, obj), *broken])
             await self.admission.validate(attributes)
             taken = self.store.get(resource.storage, request.key) is not None
             if not taken:
@@ -232,6 +233,7 @@ class Registry:
         problems = [*metadata_problems(strategy, new), *new_finalizer_problems(new, old)]
         if not request.subresource:
             problems += strategy.validate_update(new, old)
+        problems += self.decoder.broken_rules(resource, new, old)
         self._judge(request, strategy, new, problems)
         await self.admission.validate(attributes)
         if new == old:

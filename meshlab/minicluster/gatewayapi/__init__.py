@@ -1,6 +1,6 @@
 """The Gateway API: its CustomResourceDefinitions, which every lab serves from ``up`` on.
 
-`gateway_api_crds` builds them from ``crds.yaml``, which is written by hand.
+`gateway_api_crds` builds them from ``crds.yaml``, which is written by hand, and the CEL rules of `rules`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from meshlab.minicluster.gatewayapi.rules import RULES
 from meshlab.minicluster.kubeapi import Obj
 
 GROUP = "gateway.networking.k8s.io"
@@ -74,9 +75,12 @@ def _version(row: Obj, version: str) -> Obj:
 
 
 def _copy(value: Any) -> Any:
-    """A copy without shared parts (``copy.deepcopy`` would keep what an anchor shares)."""
+    """A copy without shared parts (``copy.deepcopy`` would keep what an anchor shares), its rules written out."""
     if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
+        copy = {key: _copy(item) for key, item in value.items() if key != "x-rules"}
+        if "x-rules" in value:
+            copy["x-kubernetes-validations"] = [dict(rule) for rule in RULES[value["x-rules"]]]
+        return copy
     if isinstance(value, list):
         return [_copy(item) for item in value]
     return value

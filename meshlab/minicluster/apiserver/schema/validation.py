@@ -1,7 +1,7 @@
 """Validation against a schema, with the findings of upstream's validator.
 
 Wordings follow ``k8s.io/kube-openapi/pkg/validation`` and the conversion of its results in apiextensions-apiserver;
-list-type checks follow ``structural-schema/listtype``. Rules in CEL (``x-kubernetes-validations``) are not evaluated.
+list-type checks follow ``structural-schema/listtype``. Rules in CEL are judged afterwards (`rules`).
 """
 
 from __future__ import annotations

@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from meshlab.minicluster.mesh.istio.reading import mapping, objects, text, texts
+from meshlab.minicluster.mesh.istio.headervalues import header_value_error
+from meshlab.minicluster.mesh.istio.re2 import regex_error
+from meshlab.minicluster.mesh.istio.reading import mapping, objects, seconds, text, texts
 from meshlab.minicluster.mesh.istio.validation_common import (
+    Caution,
+    Listed,
     Messages,
     duration,
     fqdn,
@@ -23,10 +27,11 @@ from meshlab.minicluster.mesh.routing import GRPC_STATUS_NAMES
 
 MAXIMUM_REGEX = 1024
 MAXIMUM_BODY = 1024 * 1024
-JWT_CLAIM = "@request.auth.claims"
-RE2_ONLY = re.compile(r"\\[pPzQC]|\[\[:")
-"""What RE2 knows and Python's expressions do not; such a pattern is left to Envoy."""
-HEADER_NAME = re.compile(r"[-_A-Za-z0-9]+")
+LARGE_BODY = 100 * 1024
+JWT_CLAIM = re.compile(r"@request\.auth\.claims(?:\..+|(?:\[.+?\])+)", re.IGNORECASE | re.DOTALL)
+"""A "header" that is a claim of the request's token: ``@request.auth.claims.group`` or ``...claims[group]``."""
+HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~A-Za-z0-9]+")
+"""A token of RFC 7230."""
 PSEUDO_HEADERS = frozenset({":method", ":scheme", ":authority", ":path", ":status"})
 CORS_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE", "*"})
 RETRY_POLICIES = frozenset(
@@ -53,12 +58,18 @@ HTTP_STATUSES = frozenset(str(status.value) for status in HTTPStatus)
 
 
 def gateway_names(names: Sequence[str]) -> Messages:
-    """References to Gateways: ``name`` or ``namespace/name``."""
+    """References to Gateways: ``namespace/name``, or a name alone, after which upstream reads no further."""
     for name in names:
         namespace, slash, gateway = name.partition("/")
         if not slash:
+            if "." in name:
+                first, second = name.split(".")[:2]
+                yield Caution(
+                    f"using legacy gatewayName format {quote(name)}; prefer the <namespace>/<name> format: "
+                    f"{quote(f'{second}/{first}')}"
+                )
             yield from fqdn(name)
-            continue
+            return
         if not namespace or not gateway:
             yield "config namespace and gateway name cannot be empty"
         if not is_label(namespace):
@@ -93,25 +104,32 @@ def subset_name(name: str) -> Messages:
 def http_match(match: Mapping[str, Any]) -> Messages:
     """What a route matches."""
     for name, condition in mapping(match.get("headers")).items():
+        if condition is None:
+            yield f"header match {name} cannot be null"
         yield from _header_match_name(name)
-        yield from _string_match(condition, "headers", empty_prefix=True)
+        yield from _string_match(condition, "headers")
     for name, condition in mapping(match.get("withoutHeaders")).items():
         yield from _header_match_name(name)
-        yield from _string_match(condition, "withoutHeaders", empty_prefix=True)
-    for condition in mapping(match.get("queryParams")).values():
-        yield from _string_match(condition, "queryParams", empty_prefix=True)
-    for field in ("uri", "scheme", "method", "authority"):
+        if mapping(condition).get("regex") != "*":  # The one expression that means "present".
+            yield from _string_match(condition, "withoutHeaders")
+    # Envoy takes an empty prefix of a path, but not of anything else.
+    yield from _string_match(match.get("uri"), "uri", empty_prefix=True)
+    for field in ("scheme", "method", "authority"):
         yield from _string_match(match.get(field), field)
+    for condition in mapping(match.get("queryParams")).values():
+        yield from _string_match(condition, "queryParams")
     if match.get("port"):
         yield from port(match["port"])
     yield from labels(match.get("sourceLabels"))
     yield from gateway_names(texts(match.get("gateways")))
+    if match.get("sourceNamespace") and not is_label(text(match["sourceNamespace"])):
+        yield f"sourceNamespace match {match['sourceNamespace']} is invalid"
 
 
 def _header_match_name(name: str) -> Messages:
     if not name:
         yield "header name cannot be empty"
-    elif name not in PSEUDO_HEADERS and not name.startswith(JWT_CLAIM) and HEADER_NAME.fullmatch(name) is None:
+    elif name not in PSEUDO_HEADERS and not JWT_CLAIM.fullmatch(name) and HEADER_NAME.fullmatch(name) is None:
         yield f"header name {name} is not a valid header name"
 
 
@@ -127,39 +145,54 @@ def _string_match(condition: Any, where: str, *, empty_prefix: bool = False) -> 
 
 
 def _regex(pattern: str, where: str) -> Messages:
-    if len(pattern) > MAXIMUM_REGEX:
+    if len(pattern.encode()) > MAXIMUM_REGEX:
         yield f"{quote(where)}: regex is too large, max length allowed is {MAXIMUM_REGEX}"
-        return
-    if RE2_ONLY.search(pattern):
-        return
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        yield (
-            f"{quote(where)}: error parsing regexp: {error}; "
-            "Istio uses RE2 style regex-based match (https://github.com/google/re2/wiki/Syntax)"
-        )
+    elif error := regex_error(pattern):
+        yield f"{quote(where)}: {error}; Istio uses RE2 style regex-based match (https://github.com/google/re2/wiki/Syntax)"
 
 
 def header_operations(operations: Any) -> Messages:
     """What a route does to headers of requests and responses."""
     for direction in ("request", "response"):
         given = mapping(mapping(operations).get(direction))
-        names = [*mapping(given.get("add")), *mapping(given.get("set"))]
-        for name in names:
-            yield from _operation_name(name, authority=direction == "request")
+        for kind in ("add", "set"):
+            for name, value in mapping(given.get(kind)).items():
+                yield from _operation_name(name, authority=direction == "request")
+                if error := header_value_error(text(value)):
+                    yield error
         for name in texts(given.get("remove")):
             yield from _operation_name(name, authority=False)
 
 
+def _is_authority(name: str) -> bool:
+    return name.lower() in (":authority", "host")
+
+
 def _operation_name(name: str, *, authority: bool) -> Messages:
-    lower = name.lower()
     if not name:
         yield "header name cannot be empty"
-    elif lower == "host" and not authority:
+    elif authority and _is_authority(name):
+        return
+    elif name.lower() == "host":
         yield f"invalid header {quote(name)}: cannot set Host header"
-    elif name.startswith(":") and not (authority and lower == ":authority"):
+    elif name.startswith(":"):
         yield f'invalid header {quote(name)}: header cannot have ":" prefix'
+
+
+def authority_rewrite(rewrite: Any, operations: Any) -> Messages:
+    """The authority is rewritten in one place only."""
+    current = text(mapping(rewrite).get("authority"))
+    request = mapping(mapping(operations).get("request"))
+    for kind in ("set", "add"):
+        for name, value in mapping(request.get(kind)).items():
+            if _is_authority(name):
+                if current:
+                    yield (
+                        f"authority header cannot be set multiple times: have {quote(current)}, "
+                        f"attempting to set {quote(text(value))}"
+                    )
+                    return
+                current = text(value)
 
 
 def cors(policy: Any) -> Messages:
@@ -170,7 +203,7 @@ def cors(policy: Any) -> Messages:
         if not value:
             yield f"'{value}' is not a valid match type for CORS allow origins"
         else:
-            yield from _string_match(origin, "corsPolicy.allowOrigins")
+            yield from _string_match(origin, "corsPolicy.allowOrigins", empty_prefix=True)
     for method in texts(given.get("allowMethods")):
         if method not in CORS_METHODS:
             yield f"{quote(method)} is not a supported HTTP method"
@@ -181,6 +214,8 @@ def cors(policy: Any) -> Messages:
             elif name != "*" and HEADER_NAME.fullmatch(name) is None:
                 yield f"header name {name} is not a valid header name"
     yield from duration(given.get("maxAge"))
+    if ((seconds(given.get("maxAge")) or 0) % 1) > 0:
+        yield Listed("max_age duration is accurate only to seconds precision")
 
 
 def fault(fault: Any) -> Messages:
@@ -189,9 +224,11 @@ def fault(fault: Any) -> Messages:
         return
     abort, delay = mapping(fault).get("abort"), mapping(fault).get("delay")
     if abort is None and delay is None:
-        yield "HTTP fault injection must have an abort and/or a delay"
+        yield Listed("HTTP fault injection must have an abort and/or a delay")
     if abort is not None:
         yield from percentage(abort.get("percentage"))
+        if not abort.keys() & {"httpStatus", "grpcStatus", "http2Error"}:
+            yield Caution("abort configured, but error type not set")
         if "httpStatus" in abort:
             yield from _http_status(abort["httpStatus"])
         if "grpcStatus" in abort and abort["grpcStatus"] not in GRPC_STATUS_NAMES:
@@ -207,7 +244,7 @@ def fault(fault: Any) -> Messages:
         yield from duration(delay.get("fixedDelay"))
         if "exponentialDelay" in delay:
             yield from duration(delay["exponentialDelay"])
-            yield "exponentialDelay not supported yet"
+            yield Listed("exponentialDelay not supported yet")
 
 
 def _http_status(status: Any) -> Messages:
@@ -232,7 +269,8 @@ def redirect_action(redirect: Any) -> Messages:
     """A redirect."""
     if redirect is None:
         return
-    if not any(redirect.get(field) for field in ("uri", "authority", "port", "derivePort", "scheme")):
+    named = any(redirect.get(field) for field in ("uri", "authority", "scheme"))
+    if not named and "port" not in redirect and "derivePort" not in redirect:
         yield "redirect must specify URI, authority, scheme, or port"
         return
     code = redirect.get("redirectCode") or 0
@@ -248,8 +286,12 @@ def direct_response(response: Any) -> Messages:
     """An answer without a destination."""
     if response is None:
         return
-    if len(text(mapping(response.get("body")).get("string"))) > MAXIMUM_BODY:
+    body = mapping(response.get("body"))
+    size = len(text(body.get("string")).encode()) or len(text(body.get("bytes"))) * 3 // 4
+    if size > MAXIMUM_BODY:
         yield "large direct_responses may impact control plane performance, must be less than 1MB"
+    elif size > LARGE_BODY:
+        yield Caution("large direct_responses may impact control plane performance")
     yield from _http_status(response.get("status", 0))
 
 
@@ -259,7 +301,7 @@ def retry(retries: Any) -> Messages:
         return
     attempts = retries.get("attempts", 0)
     if attempts < 0:
-        yield "attempts cannot be negative"
+        yield Listed("attempts cannot be negative")
     policy_given = any(field in retries for field in ("perTryTimeout", "retryRemoteLocalities")) or retries.get(
         "retryOn"
     )

@@ -19,7 +19,7 @@ from meshlab.minicluster.mesh.istio.inject import (
     json_patch,
 )
 from meshlab.minicluster.mesh.istio.proxyconfig import with_proxy_configs
-from meshlab.minicluster.mesh.istio.validation import format_errors, validate
+from meshlab.minicluster.mesh.istio.validation import format_errors, judge
 
 logger = logging.getLogger(__name__)
 
@@ -127,10 +127,12 @@ def review_validation(request: Obj) -> Obj:
         return {"allowed": True}
     obj = request.get("object") or {}
     metadata = {"namespace": request.get("namespace") or "", **(obj.get("metadata") or {})}
-    messages = validate({**obj, "metadata": metadata})
-    if not messages:
-        return {"allowed": True}
-    return _denied(f"configuration is invalid: {format_errors(messages)}")
+    judgement = judge({**obj, "metadata": metadata})
+    if judgement.errors:
+        return _denied(f"configuration is invalid: {format_errors(judgement.errors)}")
+    if judgement.warnings:
+        return {"allowed": True, "warnings": list(judgement.warnings)}
+    return {"allowed": True}
 
 
 def _denied(message: str) -> Obj:

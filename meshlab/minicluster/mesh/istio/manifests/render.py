@@ -138,7 +138,8 @@ def _pilot(spec: Spec) -> list[Obj]:
         elif kind == "PodDisruptionBudget" and not _budgets(spec):
             continue
         result.append(obj)
-    if spec.spec["values"]["defaultRevision"] in ("default", revision):
+    # For any other revision the tag "default" brings the validator, if this revision is to have the tag.
+    if spec.spec["values"]["defaultRevision"] == revision:
         result.append(default_validator(namespace, revision))
     return result
 

@@ -40,7 +40,7 @@ VALID = {
         route(
             "route: [DEST]\nretries: {attempts: 3, perTryTimeout: 2s, retryOn: '5xx,503,connect-failure'}\ntimeout: 10s"
         ),
-        route("route: [DEST]\ntimeout: 0s\nretries: {attempts: 0}"),
+        route("route: [DEST]\nretries: {attempts: 0}"),
         route("route: [DEST]\nfault: {delay: {percentage: {value: 100}, fixedDelay: 7s}, abort: {httpStatus: 500}}"),
         route("redirect: {uri: /x, redirectCode: 302}"),
         route("directResponse: {status: 503, body: {string: hi}}"),
@@ -159,8 +159,8 @@ NEVER = "action without `rules` is meaningless as it will never be triggered, ad
         ),
         (
             "VirtualService",
-            route("route: [DEST]\nmatch: [{uri: {prefix: ''}}]"),
-            '"uri": prefix string match should not be empty',
+            route("route: [DEST]\nmatch: [{scheme: {prefix: ''}}]"),
+            '"scheme": prefix string match should not be empty',
         ),
         ("DestinationRule", "{host: a, subsets: [{labels: {v: '1'}}]}", "subset name cannot be empty"),
         ("DestinationRule", "{host: a, subsets: [{name: v1}, {name: v1}]}", "duplicate subset names: v1"),

@@ -39,7 +39,7 @@ from meshlab.minicluster.mesh.istio.manifests.webhooks import injector_webhooks
         (["x", "nothing"], 64, 'for "istioctl experimental"'),
         (["dashboard", "proxy"], 64, "specify a pod"),
         (["dashboard", "nothing"], 64, "unknown dashboard"),
-        (["validate"], 64, "at least one file"),
+        (["validate"], 1, "error: you must specify resources by --filename."),
         (["analyze", "-o", "xml"], 64, "xml not a valid option for format"),
         (["analyze", "/nowhere.yaml", "--use-kube=false"], 1, "no such file"),
     ],

@@ -98,6 +98,11 @@ def test_a_revision_stands_beside_the_default() -> None:
     hooks = pilot["MutatingWebhookConfiguration", "istio-sidecar-injector-canary"]["webhooks"]
     assert len(hooks) == 2
     assert hooks[0]["clientConfig"]["service"]["name"] == "istiod-canary"
+    # what names no revision is validated by the default one, which this is not
+    assert ("ValidatingWebhookConfiguration", "istiod-default-validator") not in pilot
+    chosen = rendered("values.defaultRevision=canary", "profile=minimal", revision="canary")["Pilot"]
+    validator = chosen["ValidatingWebhookConfiguration", "istiod-default-validator"]
+    assert validator["webhooks"][0]["clientConfig"]["service"]["name"] == "istiod-canary"
     # the gateway's pods must be injected by their own revision
     gateway = rendered("profile=default", revision="canary")["IngressGateways"]["Deployment", "istio-ingressgateway"]
     assert gateway["spec"]["template"]["metadata"]["labels"]["istio.io/rev"] == "canary"
