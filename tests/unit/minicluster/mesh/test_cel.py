@@ -1,0 +1,83 @@
+"""Reading expressions: what is one, what it calls, and other names in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshlab.minicluster.mesh.cel import argument, calls, fault, path, renamed
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "request.host",
+        "string(destination.port)",
+        "response.code >= 400 || xds.cluster_name == 'BlackHoleCluster'",
+        '!has(request.useragent) || !(request.useragent.startsWith("Amazon-Route53-Health-Check-Service"))',
+        'has(request.host) ? request.host : "unknown"',
+        "request.headers['x-a)%b'] in ['a', \"b\", r'c\\']",
+        "xds.node.metadata.LABELS['app']",
+        "-1 + 2u * 0x1F - 1.5e3 % .5",
+        "{'a': 1, 'b': [1, 2,]}['a'] == 1 ? true : null",
+        "google.rpc.Status{code: 1}.code",
+        "request.path.matches('^/a\\\\.b$') // why",
+        "!!true && --1 < 2",
+    ],
+)
+def test_an_expression_is_taken(expression: str) -> None:
+    assert fault(expression) == ""
+
+
+@pytest.mark.parametrize(
+    ("expression", "why"),
+    [
+        ("", "ends too early"),
+        ("request.", "ends too early"),
+        ("request.host ==", "ends too early"),
+        ("request.host == 'a", "unexpected"),
+        ("a = b", "unexpected '='"),
+        ("(a", "')' is missing"),
+        ("a b", "unexpected 'b' at 3"),
+        ("f(a,", "ends too early"),
+        ("a ? b", "':' is missing"),
+        ("package.x", "unexpected 'package'"),
+        ("a | b", "unexpected '|'"),
+        ("[1, 2", "']' is missing"),
+    ],
+)
+def test_what_is_none_says_where(expression: str, why: str) -> None:
+    assert why in fault(expression)
+
+
+def test_deep_nesting_is_a_fault_and_no_crash() -> None:
+    assert "deeply" in fault("(" * 5000)
+
+
+def test_functions_and_macros_are_called() -> None:
+    expression = "has(request.host) && request.path.startsWith('string(') ? string(destination.port) : 'x'"
+    assert calls(expression) == {"has", "startsWith", "string"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("destination.port", "P"),
+        ("string( destination . port )+'destination.port'", "string( P )+'destination.port'"),
+        ("upstream.destination.port", "upstream.destination.port"),
+        ("destination.port.x == destination.address", "P.x == destination.address"),
+        ("destination.portable + x[destination.port]", "destination.portable + x[P]"),
+        ("source.port == destination.port ? a.b.c : d", "source.port == P ? a.b.c : d"),
+        ("peer.app", "own.app"),
+        ("f(peer)", "f(own)"),
+    ],
+)
+def test_other_names_stand_for_whole_paths_only(before: str, after: str) -> None:
+    assert renamed(before, {"destination.port": "P", "peer": "own"}) == after
+
+
+def test_a_plain_path_and_a_plain_call_are_told_from_others() -> None:
+    assert path("filter_state.upstream_peer.app") == ("filter_state", "upstream_peer", "app")
+    assert path("a.b == c") == path("'a.b'") == path("a.b()") == path("a['b']") == ()
+    assert argument("string(destination.port)", "string") == "destination.port"
+    assert argument("string(a) + string(b)", "string") == ""
+    assert argument("size(a)", "string") == ""
