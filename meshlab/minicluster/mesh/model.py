@@ -18,7 +18,7 @@ from typing import Literal
 from meshlab.minicluster.mesh.observation import Observation
 from meshlab.minicluster.mesh.patches import PatchSet
 from meshlab.minicluster.mesh.policy import AuthorizationRule, JwtPolicy, LocalityPolicy, ServicePolicy
-from meshlab.minicluster.mesh.providers import AccessLogSink, ExternalAuthorizer
+from meshlab.minicluster.mesh.providers import AccessLogSink, ExternalAuthorizer, ProxyTracing, Tracing
 from meshlab.minicluster.mesh.routing import Destination, Gateway, Retry, RouteTable
 
 Labels = Mapping[str, str]
@@ -226,6 +226,10 @@ class ProxyNode:
     """The version of the mesh that it says to be of."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What else it says of itself."""
+    cluster: str = ""
+    """``app.namespace``: how it calls itself in traces."""
+    tracing: ProxyTracing | None = None
+    """How it wants to trace where no telemetry rule speaks; None: as the mesh's configuration says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +246,8 @@ class Settings:
     """A file such as ``/dev/stdout``; empty: no access log."""
     access_log_format: str = ""
     """A format of the user's own; empty: the mesh's default."""
-    access_log_json: bool = False
+    access_log_labels: str = ""
+    """A JSON object of formats instead of a line; ``{}``: the mesh's default."""
     connect_timeout_s: float = 10.0
     trust_domain_aliases: tuple[str, ...] = ()
     """Further trust domains whose identities count as the mesh's own."""
@@ -250,6 +255,11 @@ class Settings:
     sinks: tuple[AccessLogSink, ...] = ()
     """Where access logs may go, if a telemetry rule or the default says so."""
     default_sinks: tuple[str, ...] = ()
+    metric_providers: frozenset[str] = frozenset({"prometheus"})
+    """Names of the providers whose metrics proxies count, in small letters."""
+    default_metrics: tuple[str, ...] = ("prometheus",)
+    """Who takes metrics unless a telemetry rule says otherwise."""
+    tracing: Tracing = field(default_factory=Tracing)
     default_retry: Retry | None = None
     """What routes do that say nothing of retries; None: Istio's own default."""
     upgrade_to_http2: bool = False

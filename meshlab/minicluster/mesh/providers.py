@@ -1,8 +1,8 @@
-"""What the mesh's configuration names, for policies to refer to: external authorizers, and where access logs go."""
+"""What the mesh's configuration names for policies to refer to: authorizers, and where access logs and traces go."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -65,3 +65,62 @@ class AccessLog:
     sink: AccessLogSink
     condition: str = ""
     """A CEL expression over the request; empty: always."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomTag:
+    """Something that spans tell beyond the usual."""
+
+    name: str
+    kind: Literal["LITERAL", "ENVIRONMENT", "HEADER", "FORMATTER"]
+    value: str
+    """The text, the variable of the proxy, the request's header, or the access log's format, by kind."""
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracer:
+    """Where spans go."""
+
+    name: str
+    kind: Literal["ZIPKIN", "OTLP_GRPC", "OTLP_HTTP", "SKYWALKING", "DATADOG"]
+    host: str
+    """The host of the service that takes them, perhaps as ``namespace/host``."""
+    port: int
+    path: str = ""
+    max_path_tag_length: int = 0
+    """How much of a request's path is told; 0: the proxy's own limit."""
+    short_trace_ids: bool = False
+    """ZIPKIN: 64 bits instead of 128."""
+    w3c: bool = False
+    """ZIPKIN: understands and sends ``traceparent`` beside B3 headers."""
+    timeout_s: float | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    """OTLP, ZIPKIN: sent with every report."""
+    environment_resource: bool = False
+    """OTLP: ``OTEL_RESOURCE_ATTRIBUTES`` of the proxy describe it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyTracing:
+    """How a proxy traces where no telemetry rule speaks: from its own configuration at its start."""
+
+    sampling_percent: float = 1.0
+    max_path_tag_length: int = 0
+    tags: tuple[CustomTag, ...] = ()
+    mesh_tags: bool = True
+    zipkin: tuple[str, int] | None = None
+    """Host and port of a Zipkin collector that gets the spans."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Tracing in the mesh's configuration."""
+
+    enabled: bool = True
+    """Whether proxies trace where no telemetry rule speaks."""
+    tracers: tuple[Tracer, ...] = ()
+    default: str | None = None
+    """The name of the tracer that is used unless a rule names another; None: none is."""
+    proxy: ProxyTracing = field(default_factory=ProxyTracing)
+    """Of proxies that do not tell their own."""

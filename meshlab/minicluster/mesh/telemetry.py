@@ -33,6 +33,21 @@ VIA_KEY = "via"
 """On routes to no service: what stands as the service's name instead (``PassthroughCluster``)."""
 SEPARATOR = ";"
 
+CHANGES_TAG = "changes"
+"""Tag of a counter whose labels differ from the standard: what `LabelChanges.encode` writes."""
+TAG_PREFIX = "tag_"
+"""Begin of the tags that give such labels their values."""
+PEER_FIELDS = {
+    "workload": "workload",
+    "namespace": "namespace",
+    "service": "canonical_service",
+    "revision": "canonical_revision",
+    "app": "app",
+    "version": "version",
+    "cluster": "cluster",
+}
+"""Istio's names for what expressions may ask of a peer -> ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -71,6 +86,31 @@ class Peer:
     def encode(self) -> str:
         """As one text; no name or label of Kubernetes has a semicolon."""
         return SEPARATOR.join(astuple(self))
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChanges:
+    """How a counter's labels differ from the standard, as far as the request does not tell.
+
+    It travels with the counter, as a tag that is the same for all requests: whoever serves the counters needs to know
+    nothing else, and counters of before a change keep their labels.
+    """
+
+    removed: tuple[str, ...] = ()
+    """Labels that are left out."""
+    of_peer: tuple[tuple[str, str], ...] = ()
+    """Labels, and the fields of the peer that they show."""
+
+    @classmethod
+    def decode(cls, text: str) -> LabelChanges:
+        """What `encode` wrote."""
+        parts = [part for part in text.split(SEPARATOR) if part]
+        pairs = [part.partition("=") for part in parts if "=" in part]
+        return cls(tuple(p for p in parts if "=" not in p), tuple((label, field) for label, _, field in pairs))
+
+    def encode(self) -> str:
+        """As one text; empty if nothing differs."""
+        return SEPARATOR.join([*self.removed, *(f"{label}={field}" for label, field in self.of_peer)])
 
 
 def encode_service(host: str, name: str, namespace: str) -> str:

@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.envoy.accesslogs import relogged
 from meshlab.minicluster.mesh.envoy.authorization import Authorization
 from meshlab.minicluster.mesh.envoy.autopassthrough import auto_passthrough_clusters
 from meshlab.minicluster.mesh.envoy.clusters import fixed_clusters, inbound_cluster, outbound_clusters
 from meshlab.minicluster.mesh.envoy.endpoints import load_assignments, own_loopback
-from meshlab.minicluster.mesh.envoy.filters import access_logs
 from meshlab.minicluster.mesh.envoy.gateways import bound_servers, gateway_listeners, gateway_routes
 from meshlab.minicluster.mesh.envoy.jwt import jwt_filters
 from meshlab.minicluster.mesh.envoy.listeners import (
@@ -25,13 +23,14 @@ from meshlab.minicluster.mesh.envoy.listeners import (
     outbound_listeners,
     virtual_inbound,
 )
+from meshlab.minicluster.mesh.envoy.observing import side_telemetry
 from meshlab.minicluster.mesh.envoy.overlay import PolicyFilters, guarded
 from meshlab.minicluster.mesh.envoy.patching import patched
+from meshlab.minicluster.mesh.envoy.tracing import legacy_cluster
 from meshlab.minicluster.mesh.envoy.virtualhosts import http_proxy_routes
 from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from meshlab.minicluster.mesh.model import Ground, Labels, Locality, Mesh, ProxyNode
-from meshlab.minicluster.mesh.observation import Side, applying, disabled_metrics
-from meshlab.minicluster.mesh.observation import access_logs as observed_logs
+from meshlab.minicluster.mesh.observation import Side
 from meshlab.minicluster.mesh.scope import Scope, ScopeKey, inbound_ports, scope_key
 
 __all__ = ["CLUSTER", "ENDPOINT", "LISTENER", "ROUTE", "ProxyNode", "build"]
@@ -123,7 +122,7 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
     if proxy.type == "router":
         policies = _policies(mesh, proxy, labels, scope, shared.port)
         _add_router(found, mesh, proxy, scope, policies, shared.port)
-        _apply_observations(found, scope, proxy, labels)
+        _apply_telemetry(found, scope, proxy, labels, shared.port)
     else:
         if key not in routed.routes:
             routed.routes[key] = http_proxy_routes(scope, shared.port)
@@ -138,17 +137,17 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
     return patched(found, scope, proxy, labels, shared.port)
 
 
-def _apply_observations(found: Resources, scope: Scope, proxy: ProxyNode, labels: Labels) -> None:
-    """Give listeners the access logs that telemetry rules want, where those differ from the mesh's."""
-    mesh, settings = scope.mesh, scope.mesh.settings
-    observations = applying(mesh.observations, proxy.namespace, labels)
-    if not observations and not settings.default_sinks:
-        return
-    before = access_logs(settings)
+def _apply_telemetry(
+    found: Resources, scope: Scope, proxy: ProxyNode, labels: Labels, ports: Callable[[int], int]
+) -> None:
+    """Have listeners log, count and trace what telemetry rules and the proxy's own configuration want."""
+    sides = side_telemetry(scope, proxy, labels)
     for name, listener in found[LISTENER].items():
         side: Side = "SERVER" if listener.get("traffic_direction") == "INBOUND" else "CLIENT"
-        logs = observed_logs(observations, settings.sinks, settings.default_sinks, side)
-        found[LISTENER][name] = relogged(listener, before, logs, disabled_metrics(observations, side), scope)
+        found[LISTENER][name] = sides[side].apply(listener)
+    collector = legacy_cluster(proxy, scope, ports)
+    if collector is not None:
+        found[CLUSTER][collector["name"]] = collector
 
 
 def _policies(mesh: Mesh, proxy: ProxyNode, labels: Labels, scope: Scope, ports: Callable[[int], int]) -> PolicyFilters:
@@ -178,7 +177,7 @@ def _sidecar(mesh: Mesh, proxy: ProxyNode, labels: Labels, scope: Scope, ports: 
         found[CLUSTER][cluster["name"]] = cluster
         if inbound.speaks_http:
             found[ROUTE][routes["name"]] = routes
-    _apply_observations(found, scope, proxy, labels)
+    _apply_telemetry(found, scope, proxy, labels, ports)
     return found
 
 

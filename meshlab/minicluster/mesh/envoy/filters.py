@@ -1,10 +1,11 @@
-"""Network and HTTP filters: the connection manager as Istio sets it up, access logs, listener filters."""
+"""Network and HTTP filters: the connection manager as Istio sets it up, TCP proxies, listener filters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.filelogs import access_logs
 from meshlab.minicluster.mesh.envoy.vocabulary import ADS, any_of, extension
 from meshlab.minicluster.mesh.model import Settings
 
@@ -13,6 +14,7 @@ NETWORK = "envoy.extensions.filters.network."
 LISTENER_FILTERS = "envoy.extensions.filters.listener."
 
 CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
+TCP_PROXY = "envoy.filters.network.tcp_proxy"
 CORS_FILTER = "envoy.filters.http.cors"
 FAULT_FILTER = "envoy.filters.http.fault"
 FILTER_STATE_FILTER = "envoy.filters.http.set_filter_state"
@@ -43,65 +45,8 @@ HTTP_INSPECTOR: Obj = extension(
     "envoy.filters.listener.http_inspector", LISTENER_FILTERS + "http_inspector.v3.HttpInspector"
 )
 
-ACCESS_LOG_FORMAT = (
-    '[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% '
-    '%RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% '
-    '%BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" '
-    '"%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% '
-    "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n"
-)
-"""Istio's default text format."""
-
-ACCESS_LOG_JSON: Obj = {
-    "authority": "%REQ(:AUTHORITY)%",
-    "bytes_received": "%BYTES_RECEIVED%",
-    "bytes_sent": "%BYTES_SENT%",
-    "connection_termination_details": "%CONNECTION_TERMINATION_DETAILS%",
-    "downstream_local_address": "%DOWNSTREAM_LOCAL_ADDRESS%",
-    "downstream_remote_address": "%DOWNSTREAM_REMOTE_ADDRESS%",
-    "duration": "%DURATION%",
-    "method": "%REQ(:METHOD)%",
-    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-    "protocol": "%PROTOCOL%",
-    "request_id": "%REQ(X-REQUEST-ID)%",
-    "requested_server_name": "%REQUESTED_SERVER_NAME%",
-    "response_code": "%RESPONSE_CODE%",
-    "response_code_details": "%RESPONSE_CODE_DETAILS%",
-    "response_flags": "%RESPONSE_FLAGS%",
-    "route_name": "%ROUTE_NAME%",
-    "start_time": "%START_TIME%",
-    "upstream_cluster": "%UPSTREAM_CLUSTER_RAW%",
-    "upstream_host": "%UPSTREAM_HOST%",
-    "upstream_local_address": "%UPSTREAM_LOCAL_ADDRESS%",
-    "upstream_service_time": "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%",
-    "upstream_transport_failure_reason": "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
-    "user_agent": "%REQ(USER-AGENT)%",
-    "x_forwarded_for": "%REQ(X-FORWARDED-FOR)%",
-}
-"""Istio's default JSON format."""
-
 WEBSOCKET: Obj = {"upgrade_type": "websocket"}
 CONNECT: Obj = {"upgrade_type": "CONNECT"}
-
-
-def access_logs(settings: Settings) -> list[Obj]:
-    """The access log that the mesh configuration asks for, if any."""
-    if not settings.access_log_path:
-        return []
-    log_format: Obj
-    if settings.access_log_json:
-        log_format = {"json_format": ACCESS_LOG_JSON}
-    else:
-        line = settings.access_log_format or ACCESS_LOG_FORMAT
-        log_format = {"text_format_source": {"inline_string": line if line.endswith("\n") else line + "\n"}}
-    return [
-        extension(
-            "envoy.access_loggers.file",
-            "envoy.extensions.access_loggers.file.v3.FileAccessLog",
-            path=settings.access_log_path,
-            log_format=log_format,
-        )
-    ]
 
 
 def connection_manager(
@@ -149,7 +94,7 @@ def tcp_proxy(
     else:
         target = {"weighted_clusters": {"clusters": [{"name": name, "weight": weight} for name, weight in clusters]}}
     return extension(
-        "envoy.filters.network.tcp_proxy",
+        TCP_PROXY,
         NETWORK + "tcp_proxy.v3.TcpProxy",
         stat_prefix=stat_prefix,
         access_log=[*access_logs(settings), *telemetry],

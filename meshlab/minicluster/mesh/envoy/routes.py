@@ -19,6 +19,7 @@ from meshlab.minicluster.mesh.envoy.routeparts import (
     retry_policy,
     rewrite_members,
 )
+from meshlab.minicluster.mesh.envoy.tracing import NOT_TRACED
 from meshlab.minicluster.mesh.envoy.vocabulary import (
     cluster_name,
     config_path,
@@ -134,6 +135,7 @@ def tunnel_route(cluster: Obj) -> Obj:
             "timeout": "0s",
             "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
         },
+        **NOT_TRACED,
     }
 
 

@@ -1,7 +1,7 @@
 """Istio's standard metrics out of what Envoy counts (`mesh.envoy.telemetry`): names and labels as upstream writes them.
 
 Envoy's tags say what differs between requests. Here the proxy's own side is added, the other side's single tag is taken
-apart, and what is derived is derived as upstream's filter ``istio.stats`` does. Everything else on the page stays.
+apart, and what is derived is derived as upstream's filter ``istio.stats`` does; then telemetry rules have their say.
 """
 
 from __future__ import annotations
@@ -9,12 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from meshlab.minicluster.mesh.telemetry import SEPARATOR, UNKNOWN, Peer
+from meshlab.minicluster.mesh.telemetry import (
+    CHANGES_TAG,
+    PEER_FIELDS,
+    SEPARATOR,
+    TAG_PREFIX,
+    UNKNOWN,
+    LabelChanges,
+    Peer,
+)
 
 PREFIX = "envoy_istio_"
 STANDARD = "istio_"
 
-_LINE = re.compile(r"envoy_(istio_\w+)\{(.*?)(,le=\"[^\"]*\")?\} (.*)")
+_LINE = re.compile(r"envoy_(istio_\w+)\{(.*?)(,le=\"[^\"]*\")?\} (\S+)$")
 _TAG = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _SPIFFE_NAMESPACE = re.compile(r"^spiffe://[^/]+/ns/([^/]+)/")
 
@@ -32,7 +40,8 @@ def standard_metrics(page: str, own: Peer) -> str:
         # A histogram repeats its tags in twenty lines, and all metrics of a request share theirs.
         key = (tags, name.startswith("istio_tcp_"))
         if key not in known:
-            found = standard_labels(dict(_TAG.findall(tags)), own, tcp=key[1])
+            given = dict(_TAG.findall(tags))
+            found = changed_labels(standard_labels(given, own, tcp=key[1]), given)
             known[key] = ",".join(f'{label}="{value}"' for label, value in found.items())
         return known[key]
 
@@ -40,14 +49,46 @@ def standard_metrics(page: str, own: Peer) -> str:
 
 
 def _lines(page: str, labels: Callable[[str, str], str]) -> Iterator[str]:
+    series: dict[str, str] = {}
     for line in page.splitlines(keepends=True):
         if line.startswith(PREFIX) and (match := _LINE.match(line)):
             name, tags, bound, value = match.groups()
-            yield f"{name}{{{labels(name, tags)}{bound or ''}}} {value}\n"
-        elif line.startswith(f"# TYPE {PREFIX}"):
-            yield line.replace(PREFIX, STANDARD, 1)
-        else:
-            yield line
+            key = f"{name}{{{labels(name, tags)}{bound or ''}}}"
+            # Without some label, what it told apart is one series.
+            series[key] = _sum(series[key], value) if key in series else value
+            continue
+        yield from _written(series)
+        series.clear()
+        yield line.replace(PREFIX, STANDARD, 1) if line.startswith(f"# TYPE {PREFIX}") else line
+    yield from _written(series)
+
+
+def _written(series: Mapping[str, str]) -> Iterator[str]:
+    return (f"{key} {value}\n" for key, value in series.items())
+
+
+def _sum(first: str, second: str) -> str:
+    try:
+        return str(int(first) + int(second))
+    except ValueError:
+        return str(float(first) + float(second))
+
+
+def changed_labels(labels: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, str]:
+    """The labels of a series that telemetry rules change (`mesh.envoy.metricchanges`), new ones behind the others.
+
+    Args:
+        labels: the standard ones.
+        tags: Envoy's, which tell of the changes.
+    """
+    changes = LabelChanges.decode(tags.get(CHANGES_TAG, ""))
+    peer = Peer.decode(tags.get("peer", ""))
+    given = {tag.removeprefix(TAG_PREFIX): value for tag, value in tags.items() if tag.startswith(TAG_PREFIX)}
+    # What an expression asks for in vain is unknown; Envoy writes a hyphen.
+    given = {label: UNKNOWN if value == "-" else value for label, value in given.items()}
+    given |= {label: getattr(peer, field) for label, field in changes.of_peer if field in PEER_FIELDS.values()}
+    kept = {label: given.pop(label, value) for label, value in labels.items() if label not in changes.removed}
+    return kept | dict(sorted(given.items()))
 
 
 def standard_labels(tags: Mapping[str, str], own: Peer, *, tcp: bool = False) -> dict[str, str]:

@@ -30,6 +30,8 @@ class ProxyOptions:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     trust_domain: str = "cluster.local"
     more_stats: MoreStats = field(default_factory=MoreStats)
+    proxy_config: Mapping[str, Any] = field(default_factory=dict)
+    """Istio's ProxyConfig as the injector wrote it; istiod gets it with the node."""
     application_metrics: Mapping[str, str] = field(default_factory=dict)
     """``scrape``, ``port`` and ``path`` of the application's own metrics, to be served beside Envoy's."""
 
@@ -88,6 +90,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], *, namespace
         metadata=metadata,
         trust_domain=environment.get("TRUST_DOMAIN") or "cluster.local",
         more_stats=_more_stats(config.get("proxyStatsMatcher") or {}),
+        proxy_config=config,
         application_metrics=metrics,
     )
 
@@ -100,17 +103,21 @@ def _more_stats(matcher: Mapping[str, Sequence[str]]) -> MoreStats:
     )
 
 
-def annotated_stats(wanted: MoreStats, annotations: Mapping[str, str]) -> MoreStats:
-    """With what the older annotations ``sidecar.istio.io/statsInclusion...`` (comma-separated) name as well."""
+def annotated_stats(wanted: MoreStats, annotations: Mapping[str, str], pod_ip: str) -> MoreStats:
+    """With what the older annotations ``sidecar.istio.io/statsInclusion...`` (comma-separated) name.
 
-    def listed(kind: str) -> tuple[str, ...]:
+    Where there is an annotation, the configuration's list of that kind does not count, as upstream.
+    """
+
+    def listed(kind: str, otherwise: Sequence[str]) -> tuple[str, ...]:
         text = annotations.get(f"sidecar.istio.io/statsInclusion{kind}", "")
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        given = [part.strip() for part in text.split(",")] if text else otherwise
+        return tuple(part.replace("{pod_ip}", pod_ip) for part in given if part)
 
     return MoreStats(
-        (*wanted.prefixes, *listed("Prefixes")),
-        (*wanted.suffixes, *listed("Suffixes")),
-        (*wanted.expressions, *listed("Regexps")),
+        listed("Prefixes", wanted.prefixes),
+        listed("Suffixes", wanted.suffixes),
+        listed("Regexps", wanted.expressions),
     )
 
 

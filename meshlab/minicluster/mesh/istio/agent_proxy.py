@@ -123,7 +123,7 @@ class ProxyAgent:
             token="",
             metadata=self._metadata(labels, annotations),
             locality={"zone": self._pod.zone} if self._pod.zone else {},
-            more_stats=annotated_stats(self._options.more_stats, annotations),
+            more_stats=annotated_stats(self._options.more_stats, annotations, self._pod.pod_ip),
         )
         path = self._directory / BOOTSTRAP
         write_private(path, json.dumps(proxy_bootstrap(wanted, self._directory / TOKEN_SECRET), indent=2))
@@ -189,13 +189,14 @@ class ProxyAgent:
             "ANNOTATIONS": dict(annotations),
             "PILOT_SAN": [self._options.discovery_host],
             "ISTIO_VERSION": VERSION,
+            "PROXY_CONFIG": dict(self._options.proxy_config),
         }
         given = {key: value for key, value in self._options.metadata.items() if key != "ISTIO_VERSION"}
         return {**metadata, **given}
 
     def _application_metrics(self) -> str:
         metrics = self._options.application_metrics
-        if metrics.get("scrape") != "true":
+        if not metrics or metrics.get("scrape") == "false":
             return ""
         port, path = metrics.get("port") or "80", metrics.get("path") or "/metrics"
         return f"http://{self._pod.app_ip}:{self._ports.real(int(port))}/{path.removeprefix('/')}"

@@ -59,7 +59,8 @@ SINKS: Mapping[str, Literal["FILE", "OTEL", "HTTP_GRPC", "TCP_GRPC"]] = {
     "envoyHttpAls": "HTTP_GRPC",
     "envoyTcpAls": "TCP_GRPC",
 }
-ALWAYS_THERE = ("envoy", "prometheus")
+ALWAYS_THERE = {"envoy": "envoyFileAccessLog", "prometheus": "prometheus"}
+"""Providers that every mesh has, by kind."""
 
 
 def access_log_sinks(mesh_config: Mapping[str, Any]) -> tuple[AccessLogSink, ...]:
@@ -79,10 +80,19 @@ def default_sinks(mesh_config: Mapping[str, Any]) -> tuple[str, ...]:
     return texts(mapping(mesh_config.get("defaultProviders")).get("accessLogging"))
 
 
-def provider_names(mesh_config: Mapping[str, Any]) -> frozenset[str]:
-    """The names of all providers, in small letters: names are compared so."""
-    given = [text(provider.get("name")).lower() for provider in objects(mesh_config.get("extensionProviders"))]
-    return frozenset([*given, *ALWAYS_THERE])
+def default_metrics(mesh_config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Who takes metrics unless a Telemetry names others: upstream's installation says Prometheus."""
+    given = mapping(mesh_config.get("defaultProviders")).get("metrics")
+    return ("prometheus",) if given is None else texts(given)
+
+
+def provider_kinds(mesh_config: Mapping[str, Any]) -> Mapping[str, str]:
+    """The kinds of all providers by name, in small letters: names are compared so."""
+    found = dict(ALWAYS_THERE)
+    for provider in objects(mesh_config.get("extensionProviders")):
+        kind = next((key for key, value in provider.items() if isinstance(value, dict)), "")
+        found[text(provider.get("name")).lower()] = kind
+    return found
 
 
 def _sink(
@@ -94,10 +104,10 @@ def _sink(
     log_format = mapping(given.get("logFormat"))
     labels = log_format.get("labels")
     line, as_labels = text(log_format.get("text")), json.dumps(labels) if isinstance(labels, dict) else ""
-    if name == BUILT_IN.name and not log_format:
+    if name == BUILT_IN.name and not log_format and not given.get("omitEmptyValues"):
         line = text(mesh_config.get("accessLogFormat"))
         if mesh_config.get("accessLogEncoding") == "JSON":
-            line, as_labels = "", line or "{}"
+            line, as_labels = "", json_labels(line)
     return AccessLogSink(
         name=name,
         kind=kind,
@@ -109,3 +119,11 @@ def _sink(
         port=integer(given.get("port")) or 0,
         log_name=text(given.get("logName")),
     )
+
+
+def json_labels(given: str) -> str:
+    """A JSON format of the mesh's configuration; ``{}``, the default, for what is none."""
+    try:
+        return given if isinstance(json.loads(given or "{}"), dict) and given else "{}"
+    except ValueError:
+        return "{}"

@@ -325,14 +325,15 @@ def _canonical(given: TemplateInput) -> dict[str, str]:
 
 
 def _merges_metrics(given: TemplateInput) -> bool:
-    enabled = given.config.mesh_config.get("enablePrometheusMerge", True)
-    return bool(enabled) and given.annotations.get("prometheus.istio.io/merge-metrics") != "false"
+    """The pod's word counts before the mesh's."""
+    own = given.annotations.get("prometheus.istio.io/merge-metrics")
+    return bool(given.config.mesh_config.get("enablePrometheusMerge", True)) if own is None else own == "true"
 
 
 def _merged_metrics(given: TemplateInput) -> dict[str, str]:
     """Where the application's own metrics are, for the agent to serve beside Envoy's."""
     keys = {"scrape": "prometheus.io/scrape", "path": "prometheus.io/path", "port": "prometheus.io/port"}
-    if not _merges_metrics(given) or given.annotations.get(keys["scrape"]) != "true":
+    if not _merges_metrics(given) or given.annotations.get(keys["scrape"]) == "false":
         return {}
     return {key: given.annotations[name] for key, name in keys.items() if name in given.annotations}
 

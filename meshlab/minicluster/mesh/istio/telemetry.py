@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh import cel
+from meshlab.minicluster.mesh.istio.extensionproviders import provider_kinds
 from meshlab.minicluster.mesh.istio.reading import Problems, boolean, created, mapping, number, objects, text
 from meshlab.minicluster.mesh.istio.targets import targets
+from meshlab.minicluster.mesh.istio.tracingproviders import NOT_RUN, custom_tags
+from meshlab.minicluster.mesh.metrics import STANDARD
 from meshlab.minicluster.mesh.model import ConfigRef
-from meshlab.minicluster.mesh.observation import LoggingRule, MetricRule, Observation, Side, TracingRule
+from meshlab.minicluster.mesh.observation import (
+    ALL_METRICS,
+    LoggingRule,
+    MetricRule,
+    MetricRules,
+    Observation,
+    Side,
+    TracingRule,
+)
 
 SIDES: Mapping[str, Side] = {"CLIENT": "CLIENT", "SERVER": "SERVER"}
-ALL_METRICS = "ALL_METRICS"
+CEL_FUNCTIONS = frozenset(
+    [
+        *("has", "size", "contains", "startsWith", "endsWith", "matches"),
+        *("string", "int", "uint", "double", "bytes", "timestamp", "duration", "type", "dyn"),
+        *("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear"),
+        *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
+    ]
+)
+"""What an expression may call in a proxy."""
+
+Complain = Callable[[str, str], None]
+"""Takes a code and a sentence."""
 
 
 def translate_telemetry(
-    obj: Obj, ref: ConfigRef, root: str, providers: frozenset[str], problems: Problems
+    obj: Obj, ref: ConfigRef, root: str, mesh_config: Mapping[str, Any], problems: Problems
 ) -> list[Observation]:
     """The rules of one Telemetry, once for each of its targets.
 
@@ -24,14 +47,15 @@ def translate_telemetry(
         obj: the resource.
         ref: its reference.
         root: the root namespace.
-        providers: the names of all extension providers, in small letters.
+        mesh_config: Istio's MeshConfig, which names the providers.
         problems: told what has no effect.
     """
     spec = mapping(obj.get("spec"))
-    for section in ("accessLogging", "tracing", "metrics"):
-        for name in (name for item in objects(spec.get(section)) for name in _providers(item)):
-            if name.lower() not in providers:
-                problems.add("telemetry.provider", ref, f"{ref}: {section} names {name}, which is no provider")
+
+    def complain(code: str, sentence: str) -> None:
+        problems.add(f"telemetry.{code}", ref, f"{ref}: {sentence}")
+
+    _check_providers(spec, provider_kinds(mesh_config), complain)
     logging = tuple(
         LoggingRule(
             providers=_providers(item),
@@ -40,36 +64,88 @@ def translate_telemetry(
             condition=text(mapping(item.get("filter")).get("expression")),
         )
         for item in objects(spec.get("accessLogging"))
+        if not _is_unreadable(text(mapping(item.get("filter")).get("expression")) or "true", complain)
     )
-    tracing = tuple(
-        TracingRule(
-            providers=_providers(item),
-            side=_side(item),
-            disabled=boolean(item.get("disableSpanReporting")),
-            sampling_percent=number(item.get("randomSamplingPercentage")),
-        )
-        for item in objects(spec.get("tracing"))
-    )
-    metrics = tuple(_metric(item, ref, problems) for m in objects(spec.get("metrics")) for item in _overrides(m))
+    tracing = tuple(_tracing(item) for item in objects(spec.get("tracing")))
+    metrics = tuple(_metrics(item, complain) for item in objects(spec.get("metrics")))
     return [
-        Observation(target.namespace, target.selector, ref, logging, tracing, metrics, created(obj))
+        # A selector picks workloads of the resource's own namespace, in the root namespace as well.
+        Observation(
+            ref.namespace if target.selector else target.namespace,
+            target.selector,
+            ref,
+            logging,
+            tracing,
+            metrics,
+            created(obj),
+        )
         for target in targets(spec, ref, root, problems)
     ]
 
 
-def _overrides(item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return objects(item.get("overrides"))
+def _check_providers(spec: Mapping[str, Any], kinds: Mapping[str, str], complain: Complain) -> None:
+    for section in ("accessLogging", "tracing", "metrics"):
+        for name in (name for item in objects(spec.get(section)) for name in _providers(item)):
+            kind = kinds.get(name.lower())
+            if kind is None:
+                complain("provider", f"{section} names {name}, which is no provider")
+            elif section == "tracing" and kind in NOT_RUN:
+                complain("tracer", f"tracing names {name}, but proxies have no tracer for {kind}")
 
 
-def _metric(item: Mapping[str, Any], ref: ConfigRef, problems: Problems) -> MetricRule:
+def _tracing(item: Mapping[str, Any]) -> TracingRule:
+    return TracingRule(
+        providers=_providers(item),
+        side=_side(item),
+        disabled=boolean(item.get("disableSpanReporting")),
+        sampling_percent=number(item.get("randomSamplingPercentage")),
+        tags=custom_tags(item["customTags"]) if item.get("customTags") is not None else None,
+        mesh_tags=boolean(item.get("enableIstioTags")),
+        by_request_id=boolean(item.get("useRequestIdForTraceSampling")),
+        silent=boolean(item.get("disableContextPropagation")),
+    )
+
+
+def _metrics(item: Mapping[str, Any], complain: Complain) -> MetricRules:
+    if item.get("reportingInterval") is not None:
+        complain("interval", "reportingInterval has no effect: connections are counted when they end")
+    return MetricRules(
+        _providers(item), tuple(_metric(override, complain) for override in objects(item.get("overrides")))
+    )
+
+
+def _metric(item: Mapping[str, Any], complain: Complain) -> MetricRule:
     match = mapping(item.get("match"))
-    if item.get("tagOverrides"):
-        problems.add("telemetry.tags", ref, f"{ref}: tagOverrides have no effect: labels of metrics are fixed here")
+    named, custom = text(match.get("metric")), text(match.get("customMetric"))
+    metric = custom or STANDARD.get(named, ALL_METRICS)
+    if metric not in (ALL_METRICS, *STANDARD.values()):
+        complain("metric", f"there is no metric {metric}: new ones need definitions, which Telemetry cannot give")
     return MetricRule(
-        metric=text(match.get("metric")) or text(match.get("customMetric")) or ALL_METRICS,
+        metric=metric,
         side=SIDES.get(text(match.get("mode"))),
         disabled=boolean(item.get("disabled")),
+        tags=tuple(_tags(mapping(item.get("tagOverrides")).items(), complain)),
     )
+
+
+def _tags(given: Iterable[tuple[str, Any]], complain: Complain) -> Iterable[tuple[str, str | None]]:
+    for name, override in given:
+        expression = text(mapping(override).get("value"))
+        removed = mapping(override).get("operation") == "REMOVE"
+        # Upstream leaves a standard label out, too, if its expression cannot be read.
+        yield name, None if removed or _is_unreadable(expression, complain) else expression
+
+
+def _is_unreadable(expression: str, complain: Complain) -> bool:
+    """Whether a proxy would refuse an expression; complained about."""
+    fault = cel.fault(expression)
+    if fault:
+        complain("expression", f"{expression!r} is no expression: {fault}")
+        return True
+    unknown = cel.calls(expression) - CEL_FUNCTIONS
+    if unknown:
+        complain("expression", f"{expression!r} calls {', '.join(sorted(unknown))}, which proxies do not have")
+    return bool(unknown)
 
 
 def _providers(item: Mapping[str, Any]) -> tuple[str, ...]:

@@ -20,9 +20,11 @@ from meshlab.minicluster.mesh.istio.destinationrule import locality_policy, tran
 from meshlab.minicluster.mesh.istio.envoyfilter import translate_envoy_filter
 from meshlab.minicluster.mesh.istio.extensionproviders import (
     access_log_sinks,
+    default_metrics,
     default_sinks,
     external_authorizers,
-    provider_names,
+    json_labels,
+    provider_kinds,
 )
 from meshlab.minicluster.mesh.istio.gateway import translate_gateway
 from meshlab.minicluster.mesh.istio.hosts import resolve_host
@@ -38,6 +40,7 @@ from meshlab.minicluster.mesh.istio.serviceentry import (
 from meshlab.minicluster.mesh.istio.services import translate_services
 from meshlab.minicluster.mesh.istio.sidecar import translate_sidecar
 from meshlab.minicluster.mesh.istio.telemetry import translate_telemetry
+from meshlab.minicluster.mesh.istio.tracingproviders import DEFAULT_SAMPLING_PERCENT, tracing_settings
 from meshlab.minicluster.mesh.istio.virtualservice import translate_virtual_services
 from meshlab.minicluster.mesh.istio.workloads import node_localities, translate_workload
 from meshlab.minicluster.mesh.model import ANY_NAMESPACE, ConfigRef, Mesh, Resolution, Service, Settings, Workload
@@ -84,6 +87,8 @@ class IstioSnapshot:
     root_namespace: str = "istio-system"
     secrets: Mapping[tuple[str, str], Obj] = field(default_factory=dict)
     """Secrets that the Gateway API's listeners point at, by (namespace, name)."""
+    sampling_percent: float = DEFAULT_SAMPLING_PERCENT
+    """How many requests are traced where nothing else says (istiod's ``PILOT_TRACE_SAMPLING``)."""
     key_sets: Mapping[str, str] = field(default_factory=dict)
     """JSON Web Key Sets that were fetched, by where they come from (`JwtRule.key_source`)."""
 
@@ -169,7 +174,7 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         ),
         observations=each(
             f"telemetries.{TELEMETRY}",
-            lambda obj, ref: translate_telemetry(obj, ref, root, provider_names(snapshot.mesh_config), problems),
+            lambda obj, ref: translate_telemetry(obj, ref, root, snapshot.mesh_config, problems),
         ),
         sidecar_scopes=each(f"sidecars.{NETWORKING}", lambda obj, ref: translate_sidecar(obj, ref, root, domain)),
     )
@@ -206,12 +211,17 @@ def _settings(snapshot: IstioSnapshot) -> Settings:
         allow_unknown_hosts=mode == "ALLOW_ANY",
         access_log_path=text(config.get("accessLogFile")),
         access_log_format=text(config.get("accessLogFormat")),
-        access_log_json=config.get("accessLogEncoding") == "JSON",
+        access_log_labels=json_labels(text(config.get("accessLogFormat")))
+        if config.get("accessLogEncoding") == "JSON"
+        else "",
         connect_timeout_s=timeout if timeout is not None and timeout > 0 else 10.0,
         trust_domain_aliases=texts(config.get("trustDomainAliases")),
         authorizers=external_authorizers(config),
         sinks=access_log_sinks(config),
         default_sinks=default_sinks(config),
+        metric_providers=frozenset(name for name, kind in provider_kinds(config).items() if kind == "prometheus"),
+        default_metrics=default_metrics(config),
+        tracing=tracing_settings(config, snapshot.sampling_percent),
         default_retry=retry(config.get("defaultHttpRetryPolicy")),
         upgrade_to_http2=config.get("h2UpgradePolicy") == "UPGRADE",
         locality=locality_policy(mapping(config.get("localityLbSetting"))),

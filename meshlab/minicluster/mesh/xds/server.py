@@ -50,6 +50,8 @@ class ProxyConnection:
     """``node.metadata`` of the bootstrap."""
     stream: DeltaStream
     pusher: Pusher
+    node_cluster: str = ""
+    """``node.cluster``: how the proxy calls itself."""
     connected_at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     invalid: dict[tuple[str, str], str] = field(default_factory=dict)
     """Resources that could not even be packed: (type URL, name) -> reason."""
@@ -188,7 +190,7 @@ class XdsServer:
         stream = DeltaStream(outbox.put_nowait)
         pusher = Pusher(stream)
         metadata = proto.to_dict(first.node.metadata) if first.node.HasField("metadata") else {}
-        connection = ProxyConnection(first.node.id, identity, metadata, stream, pusher)
+        connection = ProxyConnection(first.node.id, identity, metadata, stream, pusher, first.node.cluster)
         if self._stopping.is_set():
             return
 

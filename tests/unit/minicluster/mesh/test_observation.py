@@ -5,14 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshlab.minicluster.mesh.model import ConfigRef
-from meshlab.minicluster.mesh.observation import (
-    LoggingRule,
-    MetricRule,
-    Observation,
-    access_logs,
-    applying,
-    disabled_metrics,
-)
+from meshlab.minicluster.mesh.observation import LoggingRule, Observation, access_logs, applying
 from meshlab.minicluster.mesh.providers import AccessLogSink
 
 SINKS = tuple(AccessLogSink(name, "FILE") for name in ("envoy", "json"))
@@ -22,12 +15,12 @@ def level(*rules: LoggingRule, namespace: str = "", created: str = "1", **labels
     return Observation(namespace, labels, ConfigRef("", "", "Telemetry", namespace, created), rules, created=created)
 
 
-def test_one_level_of_each_kind_applies_the_oldest_first() -> None:
+def test_the_oldest_of_mesh_and_namespace_apply_and_all_that_select() -> None:
     mesh, newer = level(), level(created="2")
     own, other = level(namespace="default"), level(namespace="other")
-    selecting = level(namespace="default", app="web")
-    found = applying([newer, selecting, own, other, mesh], "default", {"app": "web"})
-    assert found == [mesh, own, selecting]
+    selecting, second = level(namespace="default", app="web"), level(namespace="default", created="3", app="web")
+    found = applying([newer, second, selecting, own, other, mesh], "default", {"app": "web"})
+    assert found == [mesh, own, selecting, second]
     assert applying([selecting, mesh], "default", {"app": "other"}) == [mesh]
 
 
@@ -52,15 +45,16 @@ def test_narrower_rules_are_laid_over_wider_ones(
     assert (None if logs is None else [log.sink.name for log in logs]) == names
 
 
-def test_metrics_are_switched_off_by_side() -> None:
-    rules = (
-        MetricRule("ALL_METRICS", "CLIENT", disabled=True),
-        MetricRule("REQUEST_COUNT", disabled=True),
-        MetricRule("REQUEST_SIZE", disabled=True),
-        MetricRule("REQUEST_SIZE", disabled=False),
-    )
-    found = [Observation("", {}, ConfigRef("", "", "Telemetry", "", ""), metrics=rules[:2])]
-    assert disabled_metrics(found, "CLIENT") == {"ALL_METRICS", "REQUEST_COUNT"}
-    assert disabled_metrics(found, "SERVER") == {"REQUEST_COUNT"}
-    found = [Observation("", {}, ConfigRef("", "", "Telemetry", "", ""), metrics=rules[2:])]
-    assert disabled_metrics(found, "CLIENT") == frozenset()
+def test_a_condition_belongs_to_the_provider_that_its_rule_names() -> None:
+    rules = level(LoggingRule(("envoy",), condition="a"), LoggingRule(condition="b"), LoggingRule(("json",)))
+    logs = access_logs([rules], SINKS, (), "CLIENT")
+    assert logs is not None
+    assert [(log.sink.name, log.condition) for log in logs] == [("envoy", "a"), ("json", "")]
+
+
+def test_providers_of_one_side_are_no_business_of_the_other() -> None:
+    rules = [level(LoggingRule(("envoy",))), level(LoggingRule(("json",), side="SERVER"))]
+    for side, names in (("CLIENT", ["envoy"]), ("SERVER", ["json"])):
+        logs = access_logs(rules, SINKS, (), side)  # type: ignore[arg-type]
+        assert logs is not None
+        assert [log.sink.name for log in logs] == names

@@ -29,6 +29,7 @@ from meshlab.minicluster.mesh.istio.pilot.secrets import (
 )
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
 from meshlab.minicluster.mesh.istio.reading import Problem
+from meshlab.minicluster.mesh.istio.tracingproviders import DEFAULT_SAMPLING_PERCENT, proxy_tracing
 from meshlab.minicluster.mesh.istio.translate import Translation, translate
 from meshlab.minicluster.mesh.model import Mesh, ProxyNode
 from meshlab.minicluster.mesh.xds import ProxyConnection, ResourceCache
@@ -56,6 +57,7 @@ class Distributor:
         ports: the real port behind a nominal one.
         key_sets: fetches the keys that tokens are checked with.
         certificate_ttl: how long a workload certificate lives.
+        sampling_percent: how many requests are traced where nothing else says.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class Distributor:
         ports: Callable[[int], int],
         key_sets: KeySets,
         certificate_ttl: dt.timedelta | None = None,
+        sampling_percent: float = DEFAULT_SAMPLING_PERCENT,
     ) -> None:
         self._watch = watch
         self._authority = authority
         self._ports = ports
         self._key_sets = key_sets
         self._certificates = WorkloadCertificates(authority, lambda: self._trust_domain, certificate_ttl)
+        self._sampling_percent = sampling_percent
         self._cache = ResourceCache()
         self._packed: ByIdentity[Resource] = ByIdentity()
         self._requested: ByIdentity[frozenset[str]] = ByIdentity()
@@ -135,6 +139,7 @@ class Distributor:
     def _translate(self) -> None:
         snapshot = self._watch.snapshot()
         snapshot.key_sets = self._key_sets.documents
+        snapshot.sampling_percent = self._sampling_percent
         known = set(self.problems)
         earlier, self._translation = self._translation, translate(snapshot)
         if earlier is not None:
@@ -206,6 +211,7 @@ class Distributor:
         pod_ip = ((pod or {}).get("status") or {}).get("podIP") or ""
         if pod is None or pod_ip != ip:
             return None
+        proxy_config = connection.metadata.get("PROXY_CONFIG")
         return ProxyNode(
             id=connection.node_id,
             type="router" if kind == "router" else "sidecar",
@@ -218,6 +224,8 @@ class Distributor:
             trust_domain=self._trust_domain,
             version=str(connection.metadata.get("ISTIO_VERSION") or ""),
             metadata={key: value for key, value in connection.metadata.items() if isinstance(value, str)},
+            cluster=connection.node_cluster,
+            tracing=proxy_tracing(proxy_config, self._sampling_percent) if isinstance(proxy_config, dict) else None,
         )
 
     def _build(self, translation: Translation, node: ProxyNode) -> Mapping[str, Mapping[str, Obj]]:

@@ -91,7 +91,9 @@ class Istiod:
         watch = ClusterWatch(self._api, options.namespace, f"istio{options.suffix}")
         key_sets = KeySets(pod)
         self._exit.push_async_callback(key_sets.stop)
-        distributor = Distributor(watch, authority, self._ports.real, key_sets, options.certificate_ttl)
+        distributor = Distributor(
+            watch, authority, self._ports.real, key_sets, options.certificate_ttl, options.sampling_percent
+        )
         watch.subscribe(distributor.changed)
         key_sets.subscribe(distributor.changed)
         xds = XdsServer(TokenAuthenticator(self._api), distributor.connected, distributor.disconnected)

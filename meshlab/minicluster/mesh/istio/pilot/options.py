@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from meshlab.minicluster.mesh.istio.inject_decision import DEFAULT_REVISION
 from meshlab.minicluster.mesh.istio.reading import seconds
+from meshlab.minicluster.mesh.istio.tracingproviders import DEFAULT_SAMPLING_PERCENT
 
 VERSION = "1.31.0-meshlab"
 
@@ -31,6 +32,8 @@ class Options:
     xds_port: int = XDS_PORT
     certificate_ttl: dt.timedelta | None = None
     """How long workload certificates live; None: a day."""
+    sampling_percent: float = DEFAULT_SAMPLING_PERCENT
+    """How many requests are traced where nothing else says."""
 
     @property
     def suffix(self) -> str:
@@ -62,6 +65,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], *, namespace
         webhook_port=_port(known.httpsAddr, WEBHOOK_PORT),
         xds_port=_port(known.secureGRPCAddr, XDS_PORT),
         certificate_ttl=certificate_ttl(environment),
+        sampling_percent=sampling_percent(environment),
     )
 
 
@@ -71,6 +75,15 @@ def certificate_ttl(environment: Mapping[str, str]) -> dt.timedelta | None:
     longest = seconds(environment.get("MAX_WORKLOAD_CERT_TTL"))
     given = [value for value in (wanted, longest) if value]
     return dt.timedelta(seconds=min(given)) if given else None
+
+
+def sampling_percent(environment: Mapping[str, str]) -> float:
+    """How many requests are traced where nothing else says, by upstream's ``PILOT_TRACE_SAMPLING``."""
+    try:
+        wanted = float(environment.get("PILOT_TRACE_SAMPLING") or DEFAULT_SAMPLING_PERCENT)
+    except ValueError:
+        return DEFAULT_SAMPLING_PERCENT
+    return wanted if 0 <= wanted <= 100 else DEFAULT_SAMPLING_PERCENT
 
 
 def _port(address: str, default: int) -> int:

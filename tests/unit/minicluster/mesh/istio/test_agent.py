@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meshlab.minicluster.mesh import proto
-from meshlab.minicluster.mesh.envoy.bootstrap import Bootstrap
+from meshlab.minicluster.mesh.envoy.bootstrap import Bootstrap, MoreStats
 from meshlab.minicluster.mesh.istio.agent_bootstrap import proxy_bootstrap, write_token
 from meshlab.minicluster.mesh.istio.agent_options import (
     InvalidOptions,
@@ -104,9 +104,19 @@ def test_statistics_that_somebody_asked_for() -> None:
     """By proxyStatsMatcher, or by the older annotations; the circuit-breaking task needs them."""
     config = '{"proxyStatsMatcher":{"inclusionPrefixes":["cluster.outbound"],"inclusionRegexps":["http.*"]}}'
     options = parse(ARGUMENTS, {"PROXY_CONFIG": config}, namespace="shop")
-    stats = annotated_stats(options.more_stats, {"sidecar.istio.io/statsInclusionSuffixes": "upstream_rq_total, x"})
+    annotations = {"sidecar.istio.io/statsInclusionSuffixes": "upstream_rq_total, x"}
+    stats = annotated_stats(options.more_stats, annotations, "127.0.1.2")
     assert (stats.prefixes, stats.suffixes, stats.expressions) == (
         ("cluster.outbound",),
         ("upstream_rq_total", "x"),
         ("http.*",),
     )
+
+
+def test_an_annotation_takes_the_place_of_the_configured_list_of_its_kind() -> None:
+    stats = annotated_stats(
+        MoreStats(("cluster.a",), ("b",), ("c",)),
+        {"sidecar.istio.io/statsInclusionPrefixes": "http.{pod_ip}_,listener"},
+        "127.0.1.2",
+    )
+    assert stats == MoreStats(("http.127.0.1.2_", "listener"), ("b",), ("c",))

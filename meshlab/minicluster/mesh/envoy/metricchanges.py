@@ -1,0 +1,89 @@
+"""Counters that telemetry rules change: metrics left out, labels left out, labels with values of one's own.
+
+Istio's filter ``istio.stats`` evaluates expressions as Envoy's filters do; here Envoy's command ``%CEL()%`` does, in
+tags of the counters (`envoy.telemetry`). What only the agent can do, it is told by one more tag.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+
+from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh import cel
+from meshlab.minicluster.mesh.envoy.telemetry import STATS_LOGGER
+from meshlab.minicluster.mesh.metrics import Changes, MetricChange
+from meshlab.minicluster.mesh.telemetry import CHANGES_TAG, PEER_FIELDS, TAG_PREFIX, LabelChanges
+
+PEERS = {"CLIENT": "upstream_peer", "SERVER": "downstream_peer"}
+"""By side: Istio's name, in the filter state, for the peer that a proxy knows."""
+PROXIED = {"destination.port": "int(xds.cluster_metadata.filter_metadata['istio']['default_original_port'])"}
+"""Where programs ask a proxy, the request does not come to the service's port: the cluster knows it."""
+_END_OF_COMMAND = re.compile(r"\)(?=[%:])")
+
+
+def counting(logger: Obj, changes: Changes | None, side: str, names: Mapping[str, str]) -> Obj | None:
+    """A logger with the changes; None if nothing is left that it counts.
+
+    Args:
+        logger: any logger; those that do not count stay as they are.
+        changes: by statistic; None: nothing is counted.
+        side: ``CLIENT`` or ``SERVER``.
+        names: attributes that have another name in this proxy.
+    """
+    if logger["name"] != STATS_LOGGER or changes == {}:
+        return logger
+    if changes is None:
+        return None
+    config = dict(logger["typed_config"])
+    for group in ("counters", "histograms"):
+        kept = [
+            {**found, "stat": _stat(found["stat"], changes.get(found["stat"]["name"]), side, names)}
+            for found in config.get(group, ())
+            if not ((change := changes.get(found["stat"]["name"])) and change.dropped)
+        ]
+        if group in config:
+            config[group] = kept
+    if not config.get("counters") and not config.get("histograms"):
+        return None
+    return {**logger, "typed_config": config}
+
+
+def _stat(stat: Obj, change: MetricChange | None, side: str, names: Mapping[str, str]) -> Obj:
+    if change is None or not change.tags:
+        return stat
+    removed: list[str] = []
+    of_peer: list[tuple[str, str]] = []
+    tags: list[Obj] = []
+    for label, expression in change.tags.items():
+        field = _peer_field(expression, side) if expression is not None else None
+        if expression is None:
+            removed.append(label)
+        elif field is not None:
+            of_peer.append((label, field))
+        else:
+            tags.append({"name": TAG_PREFIX + label, "value_format": _command(cel.renamed(expression, names))})
+    told = LabelChanges(tuple(removed), tuple(of_peer)).encode()
+    if told:
+        tags.append({"name": CHANGES_TAG, "value_format": told})
+    return {**stat, "tags": [*stat["tags"], *tags]}
+
+
+@cache
+def _peer_field(expression: str, side: str) -> str | None:
+    """The field of the peer that an expression asks for; None if it asks for anything else."""
+    root, name, field = (*cel.path(expression), "", "", "")[:3]
+    if root != "filter_state" or name != PEERS[side]:
+        return None
+    return PEER_FIELDS.get(field)
+
+
+@cache
+def _command(expression: str) -> str:
+    """The command that writes the value of an expression.
+
+    It ends at the first ``)%``, and numbers become text by themselves: Envoy's expressions do not have ``string()``.
+    """
+    shown = cel.argument(expression, "string") or expression
+    return f"%CEL({_END_OF_COMMAND.sub(') ', ' '.join(shown.splitlines()))})%"
