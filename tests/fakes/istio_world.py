@@ -186,6 +186,7 @@ class World:
             service_account=pod["spec"]["serviceAccountName"],
             labels=metadata["labels"],
             version="1.31.0",
+            cluster=f"{name}.{namespace}",
         )
 
     def build(

@@ -24,6 +24,16 @@ TCP_RECEIVED = "istio_tcp_received_bytes_total"
 METRICS = (REQUESTS, DURATION_BUCKETS, DURATION_SUM, DURATION_COUNT, RESPONSE_BYTES, TCP_SENT, TCP_RECEIVED)
 EGRESS_CLUSTERS = ("PassthroughCluster", "BlackHoleCluster")
 
+EXPECTED = frozenset(
+    [
+        *(f"{side}_{what}" for side in ("source", "destination") for what in ("cluster", "workload")),
+        *(f"{side}_workload_namespace" for side in ("source", "destination")),
+        *(f"{side}_canonical_{what}" for side in ("source", "destination") for what in ("service", "revision")),
+        *("reporter", "destination_service", "destination_service_name", "destination_service_namespace"),
+    ]
+)
+"""Labels without which a series belongs to no edge: a Telemetry may take any away."""
+
 Labels = Mapping[str, str]
 Rates = Mapping[str, Iterable[tuple[Labels, float]]]
 """Per metric: labels, and how much a second."""
@@ -37,6 +47,10 @@ def build(rates: Rates, options: GraphOptions, accessible: Iterable[str]) -> Tra
         options: the request.
         accessible: the namespaces there are.
     """
+    rates = {
+        metric: [(labels, value) for labels, value in series if labels.keys() >= EXPECTED]
+        for metric, series in rates.items()
+    }
     builder = _Builder(options)
     for labels, value in rates.get(REQUESTS, ()):
         protocol = labels.get("request_protocol", "")
@@ -91,8 +105,11 @@ class _Builder:
             for labels, value in rates.get(metric, ()):
                 if labels.get("reporter") == "destination" and value > 0:
                     for edge in self._existing(labels):
-                        edge.security[labels["connection_security_policy"]] += value
-                        principals = (labels["source_principal"], labels["destination_principal"])
+                        edge.security[labels.get("connection_security_policy", UNKNOWN)] += value
+                        principals = (
+                            labels.get("source_principal", UNKNOWN),
+                            labels.get("destination_principal", UNKNOWN),
+                        )
                         if edge.principals is None or UNKNOWN in edge.principals:
                             edge.principals = principals
 

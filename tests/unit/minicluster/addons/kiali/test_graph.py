@@ -245,6 +245,15 @@ def test_a_client_known_by_its_certificate_only_is_left_to_its_own_proxy(cluster
     assert cluster.graph().edges == {}
 
 
+def test_a_series_without_the_labels_of_an_edge_is_left_out(cluster: Cluster) -> None:
+    """A Telemetry may remove labels; one that only tells how an edge is secured is not missed."""
+    labels = standard_labels({"reporter": "source", "peer": WEB1.encode(), "service": WEB}, CURL)
+    cluster.count("istio_requests_total", {k: v for k, v in labels.items() if k != "destination_workload"}, 60)
+    assert cluster.graph().body["elements"]["edges"] == []
+    cluster.count("istio_requests_total", {k: v for k, v in labels.items() if "principal" not in k}, 60)
+    assert len(cluster.graph().body["elements"]["edges"]) == 1
+
+
 def test_response_times_and_throughput(cluster: Cluster) -> None:
     cluster.requests(CURL, WEB1, 100)
     for bound, number in (("5", 50), ("10", 100), ("+Inf", 100)):
