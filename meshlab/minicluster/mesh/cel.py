@@ -33,6 +33,8 @@ _RESERVED = frozenset(
 )
 _BINARY = (("||",), ("&&",), ("<", "<=", ">=", ">", "==", "!=", "in"), ("+", "-"), ("*", "/", "%"))
 """Binary operators, the loosest first."""
+_LOOSE = frozenset(["?", ":", "-", *(sign for level in _BINARY[:3] for sign in level)])
+"""Operators beside which a ``+`` of texts cannot stand."""
 
 
 class SyntaxFault(ValueError):
@@ -103,13 +105,59 @@ def path(expression: str) -> tuple[str, ...]:
     return names if len(found) == 2 * len(names) - 1 else ()
 
 
-def argument(expression: str, function: str) -> str:
+def text_parts(expression: str) -> tuple[str, ...]:
+    """The expressions whose values, written behind each other, are an expression's value as a text.
+
+    Whoever writes values converts and joins them by doing so; Envoy's own expressions can do neither.
+    """
+    choice = _split(expression, "?", ":")
+    if len(choice) == 3:
+        branches = [text_parts(branch) for branch in choice[1:]]
+        if all(len(branch) == 1 for branch in branches):
+            return (f"{choice[0]} ? {branches[0][0]} : {branches[1][0]}",)
+        return (expression,)
+    sum_ = _split(expression, "+")
+    if len(sum_) > 1 and any(_is_text(part) for part in sum_):
+        return tuple(shown for part in sum_ for shown in text_parts(part))
+    for function in ("string", ""):
+        inner = _argument(expression, function)
+        if inner:
+            return text_parts(inner)
+    return (expression,)
+
+
+def _is_text(expression: str) -> bool:
+    found = tokens(expression)
+    return [token.kind for token in found] == ["string"] or bool(_argument(expression, "string"))
+
+
+def _argument(expression: str, function: str) -> str:
     """What an expression calls a function with, if it is nothing but that call of one argument; else empty."""
     found = tokens(expression)
-    if len(found) < 4 or [token.text for token in found[:2]] != [function, "("] or found[-1].text != ")":
+    begin = [function, "("] if function else ["("]
+    if [token.text for token in found[: len(begin)]] != begin or found[-1].text != ")":
         return ""
-    inner = expression[found[1].start + 1 : found[-1].start].strip()
+    inner = expression[found[len(begin) - 1].start + 1 : found[-1].start].strip()
     return inner if not fault(inner) else ""
+
+
+def _split(expression: str, *marks: str) -> list[str]:
+    """The parts around operators outside of all brackets, in their order; one part if a looser operator is there."""
+    parts: list[str] = []
+    position = depth = 0
+    wanted = list(marks)
+    for token in tokens(expression):
+        if token.kind == "mark":
+            depth += (token.text in "([{") - (token.text in ")]}")
+        if depth or token.kind == "string":
+            continue
+        if token.text in marks and (len(marks) == 1 or (wanted and token.text == wanted[0])):
+            wanted = wanted[1:]
+            parts.append(expression[position : token.start].strip())
+            position = token.start + 1
+        elif token.text in _LOOSE and len(marks) == 1:
+            return [expression]
+    return [*parts, expression[position:].strip()]
 
 
 @cache

@@ -63,7 +63,7 @@ def _stat(stat: Obj, change: MetricChange | None, side: str, names: Mapping[str,
         elif field is not None:
             of_peer.append((label, field))
         else:
-            tags.append({"name": TAG_PREFIX + label, "value_format": _command(cel.renamed(expression, names))})
+            tags.append({"name": TAG_PREFIX + label, "value_format": _commands(cel.renamed(expression, names))})
     told = LabelChanges(tuple(removed), tuple(of_peer)).encode()
     if told:
         tags.append({"name": CHANGES_TAG, "value_format": told})
@@ -80,10 +80,7 @@ def _peer_field(expression: str, side: str) -> str | None:
 
 
 @cache
-def _command(expression: str) -> str:
-    """The command that writes the value of an expression.
-
-    It ends at the first ``)%``, and numbers become text by themselves: Envoy's expressions do not have ``string()``.
-    """
-    shown = cel.argument(expression, "string") or expression
-    return f"%CEL({_END_OF_COMMAND.sub(') ', ' '.join(shown.splitlines()))})%"
+def _commands(expression: str) -> str:
+    """The commands that write the value of an expression; each ends at its first ``)%``."""
+    parts = [" ".join(part.splitlines()) for part in cel.text_parts(expression)]
+    return "".join(f"%CEL({_END_OF_COMMAND.sub(') ', part)})%" for part in parts)

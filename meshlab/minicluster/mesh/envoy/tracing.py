@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.clusters import ANY_SOURCE
 from meshlab.minicluster.mesh.envoy.vocabulary import any_of, cluster_name, duration, extension, socket_address
 from meshlab.minicluster.mesh.model import ProxyNode
 from meshlab.minicluster.mesh.providers import CustomTag, ProxyTracing, Tracer
@@ -69,13 +70,14 @@ def legacy_cluster(proxy: ProxyNode, scope: Scope, ports: Callable[[int], int]) 
     if own.zipkin is None or _service(*own.zipkin, scope):
         return None
     host, port = own.zipkin
-    endpoint = {"endpoint": {"address": socket_address(host, ports(port))}}
+    # Only the lab's own ports are bound elsewhere.
+    endpoint = {"endpoint": {"address": socket_address(host, ports(port) if host.startswith("127.") else port)}}
     return {
         "name": LEGACY_CLUSTER,
         "type": "STRICT_DNS",
         "connect_timeout": "1s",
         "dns_lookup_family": "V4_ONLY",
-        "respect_dns_ttl": True,
+        "upstream_bind_config": ANY_SOURCE,
         "load_assignment": {"cluster_name": LEGACY_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
 

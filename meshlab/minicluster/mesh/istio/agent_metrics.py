@@ -84,8 +84,8 @@ def changed_labels(labels: Mapping[str, str], tags: Mapping[str, str]) -> dict[s
     changes = LabelChanges.decode(tags.get(CHANGES_TAG, ""))
     peer = Peer.decode(tags.get("peer", ""))
     given = {tag.removeprefix(TAG_PREFIX): value for tag, value in tags.items() if tag.startswith(TAG_PREFIX)}
-    # What an expression asks for in vain is unknown; Envoy writes a hyphen.
-    given = {label: UNKNOWN if value == "-" else value for label, value in given.items()}
+    # What an expression asks for in vain is unknown; Envoy writes nothing.
+    given = {label: value or UNKNOWN for label, value in given.items()}
     given |= {label: getattr(peer, field) for label, field in changes.of_peer if field in PEER_FIELDS.values()}
     kept = {label: given.pop(label, value) for label, value in labels.items() if label not in changes.removed}
     return kept | dict(sorted(given.items()))

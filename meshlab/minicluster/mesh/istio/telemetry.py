@@ -27,12 +27,12 @@ SIDES: Mapping[str, Side] = {"CLIENT": "CLIENT", "SERVER": "SERVER"}
 CEL_FUNCTIONS = frozenset(
     [
         *("has", "size", "contains", "startsWith", "endsWith", "matches"),
-        *("string", "int", "uint", "double", "bytes", "timestamp", "duration", "type", "dyn"),
+        *("int", "uint", "double", "bool", "bytes", "timestamp", "duration", "type", "dyn"),
         *("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear"),
         *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
     ]
 )
-"""What an expression may call in a proxy."""
+"""What an expression may call in a proxy: Envoy's own has neither ``string()`` nor loops."""
 
 Complain = Callable[[str, str], None]
 """Takes a code and a sentence."""
@@ -133,16 +133,25 @@ def _tags(given: Iterable[tuple[str, Any]], complain: Complain) -> Iterable[tupl
         expression = text(mapping(override).get("value"))
         removed = mapping(override).get("operation") == "REMOVE"
         # Upstream leaves a standard label out, too, if its expression cannot be read.
-        yield name, None if removed or _is_unreadable(expression, complain) else expression
+        yield name, None if removed or _is_unreadable(expression, complain, cel.text_parts) else expression
 
 
-def _is_unreadable(expression: str, complain: Complain) -> bool:
-    """Whether a proxy would refuse an expression; complained about."""
+def _is_unreadable(
+    expression: str, complain: Complain, parts: Callable[[str], tuple[str, ...]] = lambda expression: (expression,)
+) -> bool:
+    """Whether a proxy would refuse an expression; complained about.
+
+    Args:
+        expression: the expression.
+        complain: told why.
+        parts: what the proxy evaluates in its place.
+    """
     fault = cel.fault(expression)
     if fault:
         complain("expression", f"{expression!r} is no expression: {fault}")
         return True
-    unknown = cel.calls(expression) - CEL_FUNCTIONS
+    called = frozenset(function for part in parts(expression) for function in cel.calls(part))
+    unknown = called - CEL_FUNCTIONS
     if unknown:
         complain("expression", f"{expression!r} calls {', '.join(sorted(unknown))}, which proxies do not have")
     return bool(unknown)

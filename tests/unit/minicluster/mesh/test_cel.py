@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshlab.minicluster.mesh.cel import argument, calls, fault, path, renamed
+from meshlab.minicluster.mesh.cel import calls, fault, path, renamed, text_parts
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,28 @@ def test_other_names_stand_for_whole_paths_only(before: str, after: str) -> None
     assert renamed(before, {"destination.port": "P", "peer": "own"}) == after
 
 
-def test_a_plain_path_and_a_plain_call_are_told_from_others() -> None:
+def test_a_plain_path_is_told_from_others() -> None:
     assert path("filter_state.upstream_peer.app") == ("filter_state", "upstream_peer", "app")
     assert path("a.b == c") == path("'a.b'") == path("a.b()") == path("a['b']") == ()
-    assert argument("string(destination.port)", "string") == "destination.port"
-    assert argument("string(a) + string(b)", "string") == ""
-    assert argument("size(a)", "string") == ""
+
+
+@pytest.mark.parametrize(
+    ("expression", "parts"),
+    [
+        ("request.host", ["request.host"]),
+        ("string(destination.port)", ["destination.port"]),
+        ("(string(a))", ["a"]),
+        ("string(a) + ':' + b", ["a", "':'", "b"]),
+        ("a + b", ["a + b"]),
+        ("1 + 2 * size('+')", ["1 + 2 * size('+')"]),
+        ("a + 'b' == c", ["a + 'b' == c"]),
+        ("has(a) ? string(a) : 'none'", ["has(a) ? a : 'none'"]),
+        ("a ? b ? string(c) : d : string(e)", ["a ? b ? string(c) : d : string(e)"]),
+        ("a ? b : c ? string(d) : e", ["a ? b : c ? d : e"]),
+        ("a ? 'x' + b : c", ["a ? 'x' + b : c"]),
+        ("(a) + (b)", ["(a) + (b)"]),
+        ("string(a) == '1'", ["string(a) == '1'"]),
+    ],
+)
+def test_values_are_texts_by_being_written(expression: str, parts: list[str]) -> None:
+    assert list(text_parts(expression)) == parts

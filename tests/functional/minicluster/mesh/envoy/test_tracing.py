@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,6 +12,7 @@ from aiohttp import web
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh import proto
+from tests.fakes.istio_world import World
 from tests.functional.minicluster.mesh.envoy.conftest import StaticMesh
 
 HTTP = [{"name": "http", "port": 80, "targetPort": 8080}]
@@ -161,26 +164,51 @@ async def test_opentelemetry_over_http(static_mesh: StaticMesh) -> None:
 
 
 @pytest.mark.parametrize(
-    ("telemetry", "config"),
+    ("telemetry", "config", "sampled"),
     [
-        ("", {}),
-        (MESH % "providers: [{name: zipkin}], disableSpanReporting: true", {}),
-        (MESH % "providers: [{name: zipkin}], randomSamplingPercentage: 0", {}),
-        (MESH % "providers: [{name: nobody}], randomSamplingPercentage: 100", {}),
-        ("", {"enableTracing": False, "defaultConfig": {"tracing": {"zipkin": {"address": "collector.default:9411"}}}}),
+        ("", {}, None),
+        (MESH % "providers: [{name: zipkin}], disableSpanReporting: true", {}, None),
+        (MESH % "providers: [{name: zipkin}], randomSamplingPercentage: 0", {}, "0"),
+        (MESH % "providers: [{name: nobody}], randomSamplingPercentage: 100", {}, None),
+        ("", {"enableTracing": False, "defaultConfig": {"tracing": {"zipkin": {"address": "collector:9411"}}}}, None),
     ],
 )
 async def test_nothing_is_reported_unless_somebody_wants_it(
-    static_mesh: StaticMesh, telemetry: str, config: Obj
+    static_mesh: StaticMesh, telemetry: str, config: Obj, sampled: str | None
 ) -> None:
     provider = {"name": "zipkin", "zipkin": {"service": COLLECTOR, "port": 9411}}
     collector = await traced(static_mesh, telemetry, {"extensionProviders": [provider], **config})
-    await requests(static_mesh, 10)
-    for pod in ("client", "web"):
-        stats = static_mesh.admin(pod, "/stats?filter=tracing.zipkin.spans_sent")
-        assert all(line.endswith(": 0") for line in stats.splitlines()), stats
-    assert collector.zipkin == []
-    assert "x-request-id" in static_mesh.requests[-1][1]
+    await requests(static_mesh, 2 * ENOUGH)
+    seen = static_mesh.requests[-1][1]
+    assert (seen.get("x-b3-sampled"), "x-request-id" in seen, collector.zipkin) == (sampled, True, [])
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        {"opentelemetry": {"grpc": {"timeout": "1s", "initialMetadata": [{"name": "a", "value": "b"}]}}},
+        {"skywalking": {}},
+        {"datadog": {"maxTagLength": 100}},
+        {"zipkin": {"enable64bitTraceId": True, "maxTagLength": 100, "timeout": "1s"}},
+    ],
+)
+def test_envoy_takes_every_tracer(validate: Callable[[World, str, str], None], provider: dict[str, Obj]) -> None:
+    ((kind, settings),) = provider.items()
+    world = World()
+    world.pod("web", {"app": "web"})
+    world.service("collector", {"app": "web"}, [{"name": "grpc", "port": 9411, "targetPort": 9411}])
+    tracer = {"name": "tracer", kind: {"service": COLLECTOR, "port": 9411, **settings}}
+    world.mesh_config = {"extensionProviders": [tracer], "defaultProviders": {"tracing": ["tracer"]}}
+    world.apply(MESH % "useRequestIdForTraceSampling: false, customTags: {a: {formatter: {value: '%PROTOCOL%'}}}")
+    assert "provider" in json.dumps(world.build("web"))
+    validate(world, "web", "sidecar")
+
+
+def test_envoy_takes_a_collector_of_the_proxys_own_by_its_name(validate: Callable[[World, str, str], None]) -> None:
+    world = World()
+    world.pod("web", {"app": "web"})
+    world.mesh_config = {"defaultConfig": {"tracing": {"zipkin": {"address": "zipkin.example.com:9411"}}}}
+    validate(world, "web", "sidecar")
 
 
 async def test_the_proxys_own_configuration_names_a_collector(static_mesh: StaticMesh) -> None:

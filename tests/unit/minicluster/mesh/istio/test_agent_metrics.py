@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from meshlab.minicluster.mesh.istio.agent_metrics import standard_labels, standard_metrics
-from meshlab.minicluster.mesh.telemetry import Peer
+from meshlab.minicluster.mesh.istio.agent_metrics import changed_labels, standard_labels, standard_metrics
+from meshlab.minicluster.mesh.telemetry import LabelChanges, Peer
 
 OWN = Peer.of("web", "shop", {"app": "web", "version": "v1"})
 OTHER = Peer.of("db", "data", {"app": "db", "version": "v2"})
@@ -96,3 +96,44 @@ def test_a_host_with_quotes_stays_one_label() -> None:
     (line,) = standard_metrics(page, OWN).splitlines()
     assert 'destination_service="\\"}"' in line
     assert line.endswith("} 1")
+
+
+def page(*series: dict[str, str]) -> str:
+    lines = [f"envoy_istio_requests_total{{{tags(found)}}} {number}\n" for number, found in enumerate(series, 1)]
+    return "".join(["# TYPE envoy_istio_requests_total counter\n", *lines, "# TYPE other gauge\nother{} 1\n"])
+
+
+def test_series_that_a_removed_label_told_apart_are_one() -> None:
+    removed = {"changes": LabelChanges(removed=("response_code", "no_label")).encode()}
+    text = standard_metrics(page(SOURCE | removed, SOURCE | removed | {"response_code": "404"}, SOURCE), OWN)
+    first, second = (line for line in text.splitlines() if line.startswith("istio_requests_total{"))
+    assert first.endswith("} 3")
+    assert "response_code" not in first
+    assert second.endswith("} 3")
+    assert 'response_code="200"' in second
+    assert text.endswith("# TYPE other gauge\nother{} 1\n")
+
+
+def test_added_up_values_stay_exact() -> None:
+    removed = {**SOURCE, "changes": LabelChanges(removed=("response_code",)).encode()}
+    lines = [
+        f"envoy_istio_request_bytes_sum{{{tags(removed | {'response_code': code})}}} {value}\n"
+        for code, value in (("200", "0.5"), ("404", "9007199254740993"), ("500", "1e3"))
+    ]
+    assert standard_metrics("".join(lines), OWN).rpartition(" ")[2] == f"{0.5 + 9007199254740993 + 1000}\n"
+    whole = standard_metrics("".join(lines[1:2] * 2), OWN)
+    assert whole.endswith(" 18014398509481986\n")
+
+
+def test_labels_of_ones_own_stand_behind_the_others_or_in_their_place() -> None:
+    changes = {"changes": LabelChanges(of_peer=(("to", "app"), ("bad", "nothing"))).encode()}
+    given = {**SOURCE, **changes, "tag_z": "1", "tag_a": "", "tag_response_code": "mine"}
+    found = changed_labels(standard_labels(given, OWN), given)
+    assert list(found)[-3:] == ["a", "to", "z"]
+    assert (found["a"], found["to"], found["z"], found["response_code"]) == ("unknown", "db", "1", "mine")
+    assert list(found).index("response_code") == list(standard_labels(given, OWN)).index("response_code")
+
+
+def test_braces_in_a_value_do_not_end_the_labels() -> None:
+    text = standard_metrics(page(SOURCE | {"tag_who": 'a } 1 \\"b\\" {c'}), OWN)
+    assert 'who="a } 1 \\"b\\" {c"} 1\n' in text
