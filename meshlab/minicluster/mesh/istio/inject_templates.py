@@ -272,11 +272,13 @@ def _proxy_config(given: TemplateInput) -> str:
 
 
 def _proxy_settings(given: TemplateInput) -> Obj:
-    """The proxy's configuration; the pod's annotation is laid over the mesh's."""
+    """The proxy's configuration: the mesh's, with fields of the pod's annotation instead; proxyMetadata are merged."""
     import yaml
 
     config = dict(given.config.mesh_config.get("defaultConfig") or {})
-    return config | (yaml.safe_load(given.annotations.get("proxy.istio.io/config") or "") or {})
+    own = yaml.safe_load(given.annotations.get("proxy.istio.io/config") or "") or {}
+    metadata = {**(config.get("proxyMetadata") or {}), **(own.get("proxyMetadata") or {})}
+    return config | own | ({"proxyMetadata": metadata} if metadata else {})
 
 
 def _holds_application(given: TemplateInput) -> bool:

@@ -149,7 +149,10 @@ def mesh_config(spec: Spec) -> Obj:
     suffix = "" if spec.revision == "default" else f"-{spec.revision}"
     defaults: Obj = {
         "defaultConfig": {"discoveryAddress": f"istiod{suffix}.{spec.namespace}.svc:15012"},
+        "defaultProviders": {"metrics": ["prometheus"]},
+        "enablePrometheusMerge": True,
         "rootNamespace": spec.namespace,
+        "trustDomain": "cluster.local",
     }
     config: Obj = merge(defaults, spec.spec["meshConfig"])
     return dict(sorted(config.items()))

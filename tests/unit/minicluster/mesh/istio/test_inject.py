@@ -274,3 +274,27 @@ def test_configuration_from_config_maps() -> None:
     assert environment(proxy)["TRUST_DOMAIN"] == "lab"
     with pytest.raises(ValueError, match="not valid YAML"):
         InjectionConfig.from_config_maps({"data": {"config": "a: [", "values": ""}})
+
+
+@pytest.mark.parametrize(
+    ("mesh", "annotations", "merged"),
+    [
+        ({}, {"prometheus.io/scrape": "true", "prometheus.io/port": "9090"}, {"scrape": "true", "port": "9090"}),
+        ({}, {"prometheus.io/port": "9090"}, {"port": "9090"}),
+        ({}, {"prometheus.io/scrape": "false", "prometheus.io/port": "9090"}, None),
+        ({}, {"prometheus.io/port": "9090", "prometheus.istio.io/merge-metrics": "false"}, None),
+        ({"enablePrometheusMerge": False}, {"prometheus.io/port": "9090"}, None),
+        (
+            {"enablePrometheusMerge": False},
+            {"prometheus.io/port": "9090", "prometheus.istio.io/merge-metrics": "true"},
+            {"port": "9090"},
+        ),
+    ],
+)
+def test_the_programs_metrics_are_merged_unless_pod_or_mesh_say_no(
+    mesh: Obj, annotations: dict[str, str], merged: dict[str, str] | None
+) -> None:
+    result = injected(pod(annotations=annotations), InjectionConfig(mesh_config=mesh))
+    told = environment(result["spec"]["initContainers"][0]).get("ISTIO_PROMETHEUS_ANNOTATIONS")
+    assert (json.loads(told) if told else None) == merged
+    assert (result["metadata"]["annotations"].get("prometheus.io/port") == "15020") == (merged is not None)
