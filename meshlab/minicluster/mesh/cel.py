@@ -76,6 +76,13 @@ def calls(expression: str) -> frozenset[str]:
     )
 
 
+@cache
+def paths(expression: str) -> frozenset[tuple[str, ...]]:
+    """The dotted paths of attributes that an expression asks for."""
+    found = tokens(expression)
+    return frozenset(path for index in range(len(found)) if (path := tuple(_path(found, index))))
+
+
 def renamed(expression: str, paths: Mapping[str, str]) -> str:
     """The expression with other texts for some attributes.
 
@@ -181,7 +188,7 @@ def tokens(expression: str) -> tuple[Token, ...]:
 
 def _path(found: tuple[Token, ...], index: int) -> list[str]:
     """The dotted path that begins at a token; none for a name that is a member or a function."""
-    if found[index].kind != "name" or (index and found[index - 1].text == "."):
+    if found[index].kind != "name" or found[index].text in _LITERALS or (index and found[index - 1].text == "."):
         return []
     names = [found[index].text]
     index += 1

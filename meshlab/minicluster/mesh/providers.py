@@ -56,6 +56,12 @@ class AccessLogSink:
     """The others: the host of the service that takes them, perhaps as ``namespace/host``."""
     port: int = 0
     log_name: str = ""
+    request_headers: tuple[str, ...] = ()
+    """HTTP_GRPC: headers that are logged beside the usual."""
+    response_headers: tuple[str, ...] = ()
+    response_trailers: tuple[str, ...] = ()
+    filter_state: tuple[str, ...] = ()
+    """Names of objects in the filter state that are logged."""
 
 
 @dataclass(frozen=True, slots=True)

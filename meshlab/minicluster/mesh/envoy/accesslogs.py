@@ -44,6 +44,8 @@ def _service(sink: AccessLogSink, scope: Scope) -> Obj | None:
         return None
     envoy_grpc = {"cluster_name": cluster_name("outbound", sink.port, "", service.host), "authority": service.host}
     common: Obj = {"grpc_service": {"envoy_grpc": envoy_grpc}, "transport_api_version": "V3"}
+    if sink.filter_state:
+        common["filter_state_objects_to_log"] = list(sink.filter_state)
     if sink.kind == "OTEL":
         body = sink.text or TEXT
         labels = json.loads(sink.labels or "{}")
@@ -62,8 +64,14 @@ def _service(sink: AccessLogSink, scope: Scope) -> Obj | None:
         )
     kind = "Http" if sink.kind == "HTTP_GRPC" else "Tcp"
     common["log_name"] = sink.log_name or f"{kind.lower()}_envoy_accesslog"
+    more = {
+        "request_headers": sink.request_headers,
+        "response_headers": sink.response_headers,
+        "response_trailers": sink.response_trailers,
+    }
     return extension(
         f"envoy.access_loggers.{kind.lower()}_grpc",
         f"envoy.extensions.access_loggers.grpc.v3.{kind}GrpcAccessLogConfig",
         common_config=common,
+        **{f"additional_{name}_to_log": list(values) for name, values in more.items() if values},
     )

@@ -118,6 +118,10 @@ def _sink(
         host=text(given.get("service")),
         port=integer(given.get("port")) or 0,
         log_name=text(given.get("logName")),
+        request_headers=texts(given.get("additionalRequestHeadersToLog")),
+        response_headers=texts(given.get("additionalResponseHeadersToLog")),
+        response_trailers=texts(given.get("additionalResponseTrailersToLog")),
+        filter_state=texts(given.get("filterStateObjectsToLog")),
     )
 
 

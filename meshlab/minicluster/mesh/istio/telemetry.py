@@ -22,6 +22,7 @@ from meshlab.minicluster.mesh.observation import (
     Side,
     TracingRule,
 )
+from meshlab.minicluster.mesh.telemetry import PEER_FIELDS
 
 SIDES: Mapping[str, Side] = {"CLIENT": "CLIENT", "SERVER": "SERVER"}
 CEL_FUNCTIONS = frozenset(
@@ -33,6 +34,12 @@ CEL_FUNCTIONS = frozenset(
     ]
 )
 """What an expression may call in a proxy: Envoy's own has neither ``string()`` nor loops."""
+
+ATTRIBUTES = frozenset(
+    ["request", "response", "source", "destination", "connection", "upstream", "metadata", "filter_state", "xds"]
+)
+"""The first words of what expressions may ask for; anything else is unknown, as upstream since 1.24."""
+PEERS = ("upstream_peer", "downstream_peer")
 
 Complain = Callable[[str, str], None]
 """Takes a code and a sentence."""
@@ -133,7 +140,29 @@ def _tags(given: Iterable[tuple[str, Any]], complain: Complain) -> Iterable[tupl
         expression = text(mapping(override).get("value"))
         removed = mapping(override).get("operation") == "REMOVE"
         # Upstream leaves a standard label out, too, if its expression cannot be read.
-        yield name, None if removed or _is_unreadable(expression, complain, cel.text_parts) else expression
+        if removed or _is_unreadable(expression, complain, cel.text_parts):
+            yield name, None
+        else:
+            _check_attributes(expression, complain)
+            yield name, expression
+
+
+def _check_attributes(expression: str, complain: Complain) -> None:
+    """Complain about what gives ``unknown``."""
+    for path in sorted(cel.paths(expression)):
+        name = ".".join(path)
+        if path[0] not in ATTRIBUTES:
+            hint = "; a node is xds.node" if path[0] == "node" else f"; a peer is filter_state.{path[0]}"
+            hint = hint if path[0] in ("node", *PEERS) else ""
+            complain("attribute", f"{expression!r} is unknown: requests have no attribute {path[0]}{hint}")
+        elif path[:2] in (("filter_state", peer) for peer in PEERS) and (
+            path != cel.path(expression) or path[2:] not in ((field,) for field in PEER_FIELDS)
+        ):
+            complain(
+                "peer",
+                f"{expression!r} is unknown here: of a peer only {', '.join(PEER_FIELDS)} can be told, and only "
+                f"by an expression that asks for nothing else than {name.rpartition('.')[0] or name}.FIELD",
+            )
 
 
 def _is_unreadable(

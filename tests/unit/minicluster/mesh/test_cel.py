@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshlab.minicluster.mesh.cel import calls, fault, path, renamed, text_parts
+from meshlab.minicluster.mesh.cel import calls, fault, path, paths, renamed, text_parts
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,11 @@ def test_deep_nesting_is_a_fault_and_no_crash() -> None:
 def test_functions_and_macros_are_called() -> None:
     expression = "has(request.host) && request.path.startsWith('string(') ? string(destination.port) : 'x'"
     assert calls(expression) == {"has", "startsWith", "string"}
+
+
+def test_attributes_are_asked_for_by_paths() -> None:
+    expression = "has(a.b) ? string(c.d.e) : {'x.y': f}['x.y'].z == true ? g['h.i'] : j.k(l)"
+    assert paths(expression) == {("a", "b"), ("c", "d", "e"), ("f",), ("g",), ("j",), ("l",)}
 
 
 @pytest.mark.parametrize(
