@@ -99,7 +99,9 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "telemetry.api",
         "differs",
-        "Access logging as upstream; metrics can be switched off, but tagOverrides and tracing change nothing.",
+        "Access logging, metrics with tagOverrides and tracing as upstream. reportingInterval changes nothing; of "
+        "peers, expressions can tell app, version, service, revision, workload, namespace and cluster, one by one; "
+        "string() works on results only. Lightstep, OpenCensus and Stackdriver get no spans.",
     ),
     Capability(
         "authz.audit",
@@ -113,7 +115,18 @@ CAPABILITIES: tuple[Capability, ...] = (
         "ListenerSet, BackendTLSPolicy, sessionPersistence, spec.tls of Gateways, infrastructure.parametersRef.",
     ),
     Capability("ambient", "no", "Sidecars only: no ztunnel, no waypoints."),
-    Capability("wasm", "no", "WasmPlugin is accepted, but not run; istiod's log says so of each."),
+    Capability(
+        "tracing.backends",
+        "no",
+        "Proxies send spans to whatever speaks Zipkin, OTLP, SkyWalking or Datadog; a collector is not part of the lab. "
+        "A Zipkin address of defaultConfig.tracing is in the listeners, not in the bootstrap.",
+    ),
+    Capability(
+        "wasm",
+        "no",
+        "WasmPlugin is accepted, but not run; istiod's log says so of each. So requests are not classified "
+        "(attributegen): a label from filter_state['wasm...'] is unknown.",
+    ),
     Capability(
         "metrics.istio",
         "differs",
@@ -125,7 +138,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "addon.ui",
         "differs",
         "Kiali is a stand-in of meshlab with Kiali's API and a page of its own: the traffic graph of the last 10 "
-        "minutes, from the proxies themselves. Prometheus, Grafana, Jaeger and tracing are not in this version.",
+        "minutes, from the proxies themselves. Prometheus, Grafana and Jaeger are not in this version.",
     ),
     Capability("version.skew", "no", "Control-plane revisions hand over for real, but run the same program."),
     Capability(
