@@ -118,7 +118,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "tracing.backends",
         "no",
-        "Proxies send spans to whatever speaks Zipkin, OTLP, SkyWalking or Datadog; a collector is not part of the lab. "
+        "Proxies send spans to whatever speaks Zipkin, OTLP, SkyWalking or Datadog; collectors are no part of the lab. "
         "A Zipkin address of defaultConfig.tracing is in the listeners, not in the bootstrap.",
     ),
     Capability(
