@@ -28,7 +28,13 @@ from google.protobuf.internal.decoder import _DecodeVarint as decode_varint  # t
 
 TARGET = Path(__file__).parent.parent / "meshlab/minicluster/mesh/proto/data"
 ROOTS = Path(__file__).with_name("xds_descriptor_roots.txt")
-NEWER = frozenset({"envoy/type/v3/scope.proto", "envoy/extensions/access_loggers/stats/v3/stats.proto"})
+NEWER = frozenset(
+    {
+        "envoy/extensions/access_loggers/stats/v3/stats.proto",
+        "envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto",
+        "envoy/type/v3/scope.proto",
+    }
+)
 """Files that Envoy has in a newer form."""
 FILE_NAME = 1
 SYNTAX = 12

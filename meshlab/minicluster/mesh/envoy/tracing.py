@@ -53,6 +53,8 @@ def tracing_members(spec: TracingSpec | None, proxy: ProxyNode, scope: Scope) ->
     tracing["provider"] = provider
     if spec.tracer.kind == "SKYWALKING":
         tracing["spawn_upstream_span"] = True
+    if spec.silent:
+        tracing["no_context_propagation"] = True
     return {
         "tracing": _limited(tracing, own, spec.tracer.max_path_tag_length),
         "request_id_extension": {

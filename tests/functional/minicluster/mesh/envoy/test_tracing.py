@@ -137,6 +137,15 @@ async def test_a_program_that_hands_on_headers_stays_in_the_trace(static_mesh: S
     assert f"-{trace}-" in static_mesh.requests[-1][1]["traceparent"]
 
 
+async def test_the_context_of_a_trace_is_kept_from_servers(static_mesh: StaticMesh) -> None:
+    telemetry = MESH % "providers: [{name: zipkin}], randomSamplingPercentage: 100, disableContextPropagation: true"
+    provider = {"name": "zipkin", "zipkin": {"service": COLLECTOR, "port": 9411}}
+    collector = await traced(static_mesh, telemetry, {"extensionProviders": [provider]})
+    await requests(static_mesh)
+    assert await collector.spans("CLIENT", ENOUGH)
+    assert "x-b3-traceid" not in static_mesh.requests[-1][1]
+
+
 async def test_opentelemetry_over_http(static_mesh: StaticMesh) -> None:
     provider = {
         "name": "otel",
