@@ -59,7 +59,7 @@ SINKS: Mapping[str, Literal["FILE", "OTEL", "HTTP_GRPC", "TCP_GRPC"]] = {
     "envoyHttpAls": "HTTP_GRPC",
     "envoyTcpAls": "TCP_GRPC",
 }
-ALWAYS_THERE = {"envoy": "envoyFileAccessLog", "prometheus": "prometheus"}
+ALWAYS_THERE = {"envoy": "envoyFileAccessLog", "prometheus": "prometheus", "stackdriver": "stackdriver"}
 """Providers that every mesh has, by kind."""
 
 
