@@ -99,8 +99,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "telemetry.api",
         "differs",
-        "Access logging, metrics with tagOverrides and tracing as upstream. reportingInterval changes nothing; of "
-        "peers, expressions can tell app, version, service, revision, workload, namespace and cluster, one by one; "
+        "Access logging, metrics with tagOverrides and tracing as upstream. reportingInterval changes nothing; labels "
+        "can show a peer's app, version, service, revision, workload, namespace and cluster, but not compare them; "
         "string() works on results only. Lightstep, OpenCensus and Stackdriver get no spans.",
     ),
     Capability(

@@ -33,10 +33,16 @@ VIA_KEY = "via"
 """On routes to no service: what stands as the service's name instead (``PassthroughCluster``)."""
 SEPARATOR = ";"
 
-CHANGES_TAG = "changes"
-"""Tag of a counter whose labels differ from the standard: what `LabelChanges.encode` writes."""
+WITHOUT_TAG = "without"
+"""Tag of a counter that tells which labels are left out, with `SEPARATOR` between them.
+
+As it travels with the counter, whoever serves it needs to know nothing else, and counters of before a change keep their
+labels.
+"""
 TAG_PREFIX = "tag_"
-"""Begin of the tags that give such labels their values."""
+"""Begin of the tags that give labels other values than the standard's, or further labels theirs."""
+PEER_MARK = "@{peer.%s}"
+"""In such a value: what a field of the peer says."""
 PEER_FIELDS = {
     "workload": "workload",
     "namespace": "namespace",
@@ -86,31 +92,6 @@ class Peer:
     def encode(self) -> str:
         """As one text; no name or label of Kubernetes has a semicolon."""
         return SEPARATOR.join(astuple(self))
-
-
-@dataclass(frozen=True, slots=True)
-class LabelChanges:
-    """How a counter's labels differ from the standard, as far as the request does not tell.
-
-    It travels with the counter, as a tag that is the same for all requests: whoever serves the counters needs to know
-    nothing else, and counters of before a change keep their labels.
-    """
-
-    removed: tuple[str, ...] = ()
-    """Labels that are left out."""
-    of_peer: tuple[tuple[str, str], ...] = ()
-    """Labels, and the fields of the peer that they show."""
-
-    @classmethod
-    def decode(cls, text: str) -> LabelChanges:
-        """What `encode` wrote."""
-        parts = [part for part in text.split(SEPARATOR) if part]
-        pairs = [part.partition("=") for part in parts if "=" in part]
-        return cls(tuple(p for p in parts if "=" not in p), tuple((label, field) for label, _, field in pairs))
-
-    def encode(self) -> str:
-        """As one text; empty if nothing differs."""
-        return SEPARATOR.join([*self.removed, *(f"{label}={field}" for label, field in self.of_peer)])
 
 
 def encode_service(host: str, name: str, namespace: str) -> str:

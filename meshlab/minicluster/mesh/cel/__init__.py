@@ -8,7 +8,7 @@ check them before there is a request either.
 
 from __future__ import annotations
 
-from meshlab.minicluster.mesh.cel.rewriting import calls, path, paths, renamed, text_parts
+from meshlab.minicluster.mesh.cel.rewriting import calls, path, paths, renamed, results, text_parts, with_known
 from meshlab.minicluster.mesh.cel.syntax import fault
 
-__all__ = ["calls", "fault", "path", "paths", "renamed", "text_parts"]
+__all__ = ["calls", "fault", "path", "paths", "renamed", "results", "text_parts", "with_known"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from meshlab.minicluster.mesh.cel.syntax import BINARY, LITERALS, RESERVED, Token, fault, tokens
 
@@ -66,10 +66,8 @@ def text_parts(expression: str) -> tuple[str, ...]:
     """
     choice = _split(expression, "?", ":")
     if len(choice) == 3:
-        branches = [text_parts(branch) for branch in choice[1:]]
-        if all(len(branch) == 1 for branch in branches):
-            return (f"{choice[0]} ? {branches[0][0]} : {branches[1][0]}",)
-        return (expression,)
+        branches = zip_longest(*(map(_closed, text_parts(branch)) for branch in choice[1:]), fillvalue="''")
+        return tuple(f"{choice[0]} ? {first} : {second}" for first, second in branches)
     sum_ = _split(expression, "+")
     if len(sum_) > 1 and any(_is_text(part) for part in sum_):
         return tuple(shown for part in sum_ for shown in text_parts(part))
@@ -78,6 +76,38 @@ def text_parts(expression: str) -> tuple[str, ...]:
         if inner:
             return text_parts(inner)
     return (expression,)
+
+
+def results(expression: str) -> tuple[str, ...]:
+    """The expressions of which some, joined, are the value as a text: what is only looked at is not among them."""
+    choice = _split(expression, "?", ":")
+    parts = choice[1:] if len(choice) == 3 else text_parts(expression)
+    if tuple(parts) == (expression,):
+        return (expression,)
+    return tuple(result for part in parts for result in results(part))
+
+
+def with_known(expression: str, known: Mapping[str, bool]) -> str:
+    """The expression with ``true`` or ``false`` for ``has()`` of some paths and of what begins with them."""
+    found = tokens(expression)
+    parts: list[str] = []
+    position = 0
+    for index, token in enumerate(found[:-2]):
+        member = index > 0 and found[index - 1].text == "."
+        if member or token.text != "has" or found[index + 1].text != "(":
+            continue
+        path = _path(found, index + 2)
+        end = index + 1 + 2 * len(path)
+        answer = next((a for name, a in known.items() if ".".join([*path, ""]).startswith(f"{name}.")), None)
+        if answer is not None and end < len(found) and found[end].text == ")":
+            parts += [expression[position : token.start], str(answer).lower()]
+            position = found[end].start + 1
+    return "".join([*parts, expression[position:]])
+
+
+def _closed(expression: str) -> str:
+    """The expression as a branch of a choice."""
+    return f"({expression})" if any(token.text == "?" for token in tokens(expression)) else expression
 
 
 def _is_text(expression: str) -> bool:

@@ -14,22 +14,23 @@ from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh import cel
 from meshlab.minicluster.mesh.envoy.telemetry import STATS_LOGGER
 from meshlab.minicluster.mesh.metrics import Changes, MetricChange
-from meshlab.minicluster.mesh.telemetry import CHANGES_TAG, PEER_FIELDS, TAG_PREFIX, LabelChanges
+from meshlab.minicluster.mesh.observation import Side
+from meshlab.minicluster.mesh.telemetry import PEER_FIELDS, PEER_MARK, SEPARATOR, TAG_PREFIX, WITHOUT_TAG
 
-PEERS = {"CLIENT": "upstream_peer", "SERVER": "downstream_peer"}
-"""By side: Istio's name, in the filter state, for the peer that a proxy knows."""
+PEERS: Mapping[Side, str] = {"CLIENT": "filter_state.upstream_peer", "SERVER": "filter_state.downstream_peer"}
+"""Istio's name for the peer that a proxy knows on a side."""
 PROXIED = {"destination.port": "int(xds.cluster_metadata.filter_metadata['istio']['default_original_port'])"}
 """Where programs ask a proxy, the request does not come to the service's port: the cluster knows it."""
 _END_OF_COMMAND = re.compile(r"\)(?=[%:])")
 
 
-def counting(logger: Obj, changes: Changes | None, side: str, names: Mapping[str, str]) -> Obj | None:
+def counting(logger: Obj, changes: Changes | None, side: Side, names: Mapping[str, str]) -> Obj | None:
     """A logger with the changes; None if nothing is left that it counts.
 
     Args:
         logger: any logger; those that do not count stay as they are.
         changes: by statistic; None: nothing is counted.
-        side: ``CLIENT`` or ``SERVER``.
+        side: of the requests.
         names: attributes that have another name in this proxy.
     """
     if logger["name"] != STATS_LOGGER or changes == {}:
@@ -50,33 +51,23 @@ def counting(logger: Obj, changes: Changes | None, side: str, names: Mapping[str
     return {**logger, "typed_config": config}
 
 
-def _stat(stat: Obj, change: MetricChange | None, side: str, names: Mapping[str, str]) -> Obj:
+def _stat(stat: Obj, change: MetricChange | None, side: Side, names: Mapping[str, str]) -> Obj:
     if change is None or not change.tags:
         return stat
-    removed: list[str] = []
-    of_peer: list[tuple[str, str]] = []
+    peer = {f"{PEERS[side]}.{field}": f"'{PEER_MARK % ours}'" for field, ours in PEER_FIELDS.items()}
     tags: list[Obj] = []
     for label, expression in change.tags.items():
-        field = _peer_field(expression, side) if expression is not None else None
-        if expression is None:
-            removed.append(label)
-        elif field is not None:
-            of_peer.append((label, field))
-        else:
-            tags.append({"name": TAG_PREFIX + label, "value_format": _commands(cel.renamed(expression, names))})
-    told = LabelChanges(tuple(removed), tuple(of_peer)).encode()
-    if told:
-        tags.append({"name": CHANGES_TAG, "value_format": told})
+        if expression is not None:
+            known = cel.with_known(expression, {PEERS[side]: True})
+            # The agent fills in a peer where it is written; what is compared with it stays unknown.
+            written = {path: mark for path, mark in peer.items() if path in cel.results(known)}
+            tags.append(
+                {"name": TAG_PREFIX + label, "value_format": _commands(cel.renamed(known, {**names, **written}))}
+            )
+    removed = [label for label, expression in change.tags.items() if expression is None]
+    if removed:
+        tags.append({"name": WITHOUT_TAG, "value_format": SEPARATOR.join(removed)})
     return {**stat, "tags": [*stat["tags"], *tags]}
-
-
-@cache
-def _peer_field(expression: str, side: str) -> str | None:
-    """The field of the peer that an expression asks for; None if it asks for anything else."""
-    root, name, field = (*cel.path(expression), "", "", "")[:3]
-    if root != "filter_state" or name != PEERS[side]:
-        return None
-    return PEER_FIELDS.get(field)
 
 
 @cache

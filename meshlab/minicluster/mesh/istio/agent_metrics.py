@@ -9,21 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from meshlab.minicluster.mesh.telemetry import (
-    CHANGES_TAG,
-    PEER_FIELDS,
-    SEPARATOR,
-    TAG_PREFIX,
-    UNKNOWN,
-    LabelChanges,
-    Peer,
-)
+from meshlab.minicluster.mesh.telemetry import PEER_MARK, SEPARATOR, TAG_PREFIX, UNKNOWN, WITHOUT_TAG, Peer
 
 PREFIX = "envoy_istio_"
 STANDARD = "istio_"
 
 _LINE = re.compile(r"envoy_(istio_\w+)\{(.*?)(,le=\"[^\"]*\")?\} (\S+)$")
 _TAG = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_PEER_MARK = re.compile(re.escape(PEER_MARK).replace("%s", r"(\w+)"))
 _SPIFFE_NAMESPACE = re.compile(r"^spiffe://[^/]+/ns/([^/]+)/")
 
 
@@ -81,13 +74,16 @@ def changed_labels(labels: Mapping[str, str], tags: Mapping[str, str]) -> dict[s
         labels: the standard ones.
         tags: Envoy's, which tell of the changes.
     """
-    changes = LabelChanges.decode(tags.get(CHANGES_TAG, ""))
     peer = Peer.decode(tags.get("peer", ""))
-    given = {tag.removeprefix(TAG_PREFIX): value for tag, value in tags.items() if tag.startswith(TAG_PREFIX)}
-    # What an expression asks for in vain is unknown; Envoy writes nothing.
-    given = {label: value or UNKNOWN for label, value in given.items()}
-    given |= {label: getattr(peer, field) for label, field in changes.of_peer if field in PEER_FIELDS.values()}
-    kept = {label: given.pop(label, value) for label, value in labels.items() if label not in changes.removed}
+
+    def value(text: str) -> str:
+        told = _PEER_MARK.sub(lambda match: str(getattr(peer, match[1], UNKNOWN)), text)
+        # What an expression asks for in vain is unknown; Envoy writes nothing.
+        return told or UNKNOWN
+
+    given = {tag.removeprefix(TAG_PREFIX): value(text) for tag, text in tags.items() if tag.startswith(TAG_PREFIX)}
+    removed = tags.get(WITHOUT_TAG, "").split(SEPARATOR)
+    kept = {label: given.pop(label, standard) for label, standard in labels.items() if label not in removed}
     return kept | dict(sorted(given.items()))
 
 

@@ -149,20 +149,18 @@ def _tags(given: Iterable[tuple[str, Any]], complain: Complain) -> Iterable[tupl
 
 def _check_attributes(expression: str, complain: Complain) -> None:
     """Complain about what gives ``unknown``."""
-    for path in sorted(cel.paths(expression)):
+    present = {f"filter_state.{peer}": True for peer in PEERS}
+    for path in sorted(cel.paths(cel.with_known(expression, present))):
         name = ".".join(path)
         if path[0] not in ATTRIBUTES:
             hint = "; a node is xds.node" if path[0] == "node" else f"; a peer is filter_state.{path[0]}"
             hint = hint if path[0] in ("node", *PEERS) else ""
             complain("attribute", f"{expression!r} is unknown: requests have no attribute {path[0]}{hint}")
         elif path[:2] in (("filter_state", peer) for peer in PEERS) and (
-            path != cel.path(expression) or path[2:] not in ((field,) for field in PEER_FIELDS)
+            path[2:] not in ((field,) for field in PEER_FIELDS) or name not in cel.results(expression)
         ):
-            complain(
-                "peer",
-                f"{expression!r} is unknown here: of a peer only {', '.join(PEER_FIELDS)} can be told, and only "
-                f"by an expression that asks for nothing else than {name.rpartition('.')[0] or name}.FIELD",
-            )
+            fields = ", ".join(PEER_FIELDS)
+            complain("peer", f"{expression!r}: of a peer {fields} can be told here, but not compared or called with")
 
 
 def _is_unreadable(

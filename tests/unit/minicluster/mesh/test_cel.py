@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshlab.minicluster.mesh.cel import calls, fault, path, paths, renamed, text_parts
+from meshlab.minicluster.mesh.cel import calls, fault, path, paths, renamed, results, text_parts, with_known
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,32 @@ def test_an_expression_is_taken(expression: str) -> None:
 )
 def test_what_is_none_says_where(expression: str, why: str) -> None:
     assert why in fault(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("a.b", {"a.b"}),
+        ("a.b == c ? d : e ? string(f) : (g)", {"d", "f", "g"}),
+        ("'x' + a + string(b)", {"'x'", "a", "b"}),
+        ("c ? 'x' + a : b", {"'x'", "a", "b"}),
+        ("size(a)", {"size(a)"}),
+    ],
+)
+def test_results_are_what_the_value_is_made_of(expression: str, found: set[str]) -> None:
+    assert set(results(expression)) == found
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("has(a.b) ? a.b.c : has(d.e)", "true ? a.b.c : has(d.e)"),
+        ("has( a.b.c )&&!has(a.bc)", "true&&!has(a.bc)"),
+        ("has(a) || x.has(a.b)", "has(a) || x.has(a.b)"),
+    ],
+)
+def test_presence_is_known_without_looking(before: str, after: str) -> None:
+    assert with_known(before, {"a.b": True}) == after
 
 
 def test_deep_nesting_is_a_fault_and_no_crash() -> None:
@@ -96,9 +122,9 @@ def test_a_plain_path_is_told_from_others() -> None:
         ("1 + 2 * size('+')", ["1 + 2 * size('+')"]),
         ("a + 'b' == c", ["a + 'b' == c"]),
         ("has(a) ? string(a) : 'none'", ["has(a) ? a : 'none'"]),
-        ("a ? b ? string(c) : d : string(e)", ["a ? b ? string(c) : d : string(e)"]),
-        ("a ? b : c ? string(d) : e", ["a ? b : c ? d : e"]),
-        ("a ? 'x' + b : c", ["a ? 'x' + b : c"]),
+        ("a ? b : c ? string(d) : e", ["a ? b : (c ? d : e)"]),
+        ("a ? 'x' + b : c", ["a ? 'x' : c", "a ? b : ''"]),
+        ("a ? (b ? c : d) : e", ["a ? (b ? c : d) : e"]),
         ("(a) + (b)", ["(a) + (b)"]),
         ("string(a) == '1'", ["string(a) == '1'"]),
     ],

@@ -28,6 +28,7 @@ SAME = {
     "prefix: {value: \"request.protocol.startsWith('HTTP') ? request.protocol : ''\"}": "HTTP/1.1",
     "old: {value: \"node.metadata['NAME']\"}": "unknown",
     "nothing: {value: request.nothing.at.all}": "unknown",
+    "compared: {value: \"filter_state.upstream_peer.app == 'myapp' ? 'a' : 'b'\"}": "unknown",
     "request_protocol: {value: \"'mine'\"}": "mine",
     "with-hyphen: {value: request.host}": "myapp",
 }
@@ -44,6 +45,7 @@ async def test_expressions_give_labels(static_mesh: StaticMesh) -> None:
         "destination_port: {value: string(destination.port)}",
         "peer: {value: filter_state.upstream_peer.app}",
         "caller: {value: filter_state.downstream_peer.workload}",
+        "either: {value: \"has(filter_state.upstream_peer) ? 'to ' + filter_state.upstream_peer.app : 'none'\"}",
         "node: {value: xds.node.id}",
     ]
     override = f"{{match: {{metric: REQUEST_COUNT}}, tagOverrides: {{{', '.join(tags)}}}}}"
@@ -52,8 +54,8 @@ async def test_expressions_give_labels(static_mesh: StaticMesh) -> None:
 
     both = {tag.partition(":")[0].replace("-", "_"): value for tag, value in SAME.items()}
     for pod, reporter, own in (
-        ("client", "source", {"destination_port": "80", "peer": "myapp", "caller": "unknown"}),
-        ("myapp", "destination", {"destination_port": "5678", "peer": "unknown", "caller": "client"}),
+        ("client", "source", {"destination_port": "80", "peer": "myapp", "caller": "unknown", "either": "to myapp"}),
+        ("myapp", "destination", {"destination_port": "5678", "peer": "unknown", "caller": "client", "either": "none"}),
     ):
         found = await counted(static_mesh, pod, REQUESTS, {"reporter": reporter}, 1)
         node = static_mesh.world.proxy(pod).id

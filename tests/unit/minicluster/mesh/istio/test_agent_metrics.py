@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from meshlab.minicluster.mesh.istio.agent_metrics import changed_labels, standard_labels, standard_metrics
-from meshlab.minicluster.mesh.telemetry import LabelChanges, Peer
+from meshlab.minicluster.mesh.telemetry import Peer
 
 OWN = Peer.of("web", "shop", {"app": "web", "version": "v1"})
 OTHER = Peer.of("db", "data", {"app": "db", "version": "v2"})
@@ -104,7 +104,7 @@ def page(*series: dict[str, str]) -> str:
 
 
 def test_series_that_a_removed_label_told_apart_are_one() -> None:
-    removed = {"changes": LabelChanges(removed=("response_code", "no_label")).encode()}
+    removed = {"without": "response_code;no_label"}
     text = standard_metrics(page(SOURCE | removed, SOURCE | removed | {"response_code": "404"}, SOURCE), OWN)
     first, second = (line for line in text.splitlines() if line.startswith("istio_requests_total{"))
     assert first.endswith("} 3")
@@ -115,7 +115,7 @@ def test_series_that_a_removed_label_told_apart_are_one() -> None:
 
 
 def test_added_up_values_stay_exact() -> None:
-    removed = {**SOURCE, "changes": LabelChanges(removed=("response_code",)).encode()}
+    removed = {**SOURCE, "without": "response_code"}
     lines = [
         f"envoy_istio_request_bytes_sum{{{tags(removed | {'response_code': code})}}} {value}\n"
         for code, value in (("200", "0.5"), ("404", "9007199254740993"), ("500", "1e3"))
@@ -126,11 +126,16 @@ def test_added_up_values_stay_exact() -> None:
 
 
 def test_labels_of_ones_own_stand_behind_the_others_or_in_their_place() -> None:
-    changes = {"changes": LabelChanges(of_peer=(("to", "app"), ("bad", "nothing"))).encode()}
-    given = {**SOURCE, **changes, "tag_z": "1", "tag_a": "", "tag_response_code": "mine"}
+    given = {
+        **SOURCE,
+        "tag_z": "1",
+        "tag_a": "",
+        "tag_to": "at @{peer.app}, @{peer.nothing}",
+        "tag_response_code": "mine",
+    }
     found = changed_labels(standard_labels(given, OWN), given)
     assert list(found)[-3:] == ["a", "to", "z"]
-    assert (found["a"], found["to"], found["z"], found["response_code"]) == ("unknown", "db", "1", "mine")
+    assert (found["a"], found["to"], found["z"], found["response_code"]) == ("unknown", "at db, unknown", "1", "mine")
     assert list(found).index("response_code") == list(standard_labels(given, OWN)).index("response_code")
 
 

@@ -94,7 +94,11 @@ def test_only_the_root_namespace_speaks_for_all_and_only_without_selector(
         ("{metrics: [{overrides: [{tagOverrides: {a: {value: 'f(1)'}}}]}]}", "calls f, which proxies do not have"),
         ("{metrics: [{overrides: [{tagOverrides: {a: {value: node.id}}}]}]}", "no attribute node; a node is xds.node"),
         ("{metrics: [{overrides: [{tagOverrides: {a: {value: upstream_peer.app}}}]}]}", "filter_state.upstream_peer"),
-        ("{metrics: [{overrides: [{tagOverrides: {a: {value: filter_state.upstream_peer.name}}}]}]}", "of a peer only"),
+        ("{metrics: [{overrides: [{tagOverrides: {a: {value: filter_state.upstream_peer.name}}}]}]}", "of a peer"),
+        (
+            "{metrics: [{overrides: [{tagOverrides: {a: {value: 'filter_state.upstream_peer.app == request.host'}}}]}]}",
+            "not compared",
+        ),
         ("{metrics: [{overrides: [{tagOverrides: {a: {value: 'string(a.b) == a.b'}}}]}]}", "calls string"),
         ("{metrics: [{overrides: [{match: {customMetric: own}}]}]}", "there is no metric own"),
         ("{metrics: [{reportingInterval: 5s}]}", "reportingInterval has no effect"),
