@@ -23,14 +23,13 @@ from meshlab.minicluster.mesh.envoy.listeners import (
     outbound_listeners,
     virtual_inbound,
 )
-from meshlab.minicluster.mesh.envoy.observing import side_telemetry
+from meshlab.minicluster.mesh.envoy.observing import proxy_telemetry
 from meshlab.minicluster.mesh.envoy.overlay import PolicyFilters, guarded
 from meshlab.minicluster.mesh.envoy.patching import patched
 from meshlab.minicluster.mesh.envoy.tracing import legacy_cluster
 from meshlab.minicluster.mesh.envoy.virtualhosts import http_proxy_routes
 from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from meshlab.minicluster.mesh.model import Ground, Labels, Locality, Mesh, ProxyNode
-from meshlab.minicluster.mesh.observation import Side
 from meshlab.minicluster.mesh.scope import Scope, ScopeKey, inbound_ports, scope_key
 
 __all__ = ["CLUSTER", "ENDPOINT", "LISTENER", "ROUTE", "ProxyNode", "build"]
@@ -141,10 +140,9 @@ def _apply_telemetry(
     found: Resources, scope: Scope, proxy: ProxyNode, labels: Labels, ports: Callable[[int], int]
 ) -> None:
     """Have listeners log, count and trace what telemetry rules and the proxy's own configuration want."""
-    sides = side_telemetry(scope, proxy, labels)
+    telemetry = proxy_telemetry(scope, proxy, labels)
     for name, listener in found[LISTENER].items():
-        side: Side = "SERVER" if listener.get("traffic_direction") == "INBOUND" else "CLIENT"
-        found[LISTENER][name] = sides[side].apply(listener)
+        found[LISTENER][name] = telemetry.apply(listener)
     collector = legacy_cluster(proxy, scope, ports)
     if collector is not None:
         found[CLUSTER][collector["name"]] = collector
