@@ -56,7 +56,7 @@ def httpbin(mesh: Lab) -> Lab:
 def series(lab: Lab, deployment: str, name: str = REQUESTS) -> list[dict[str, str]]:
     """The labels of a metric's series, as upstream's page looks for them."""
     page = lab.kubectl(
-        "exec", f"deploy/{deployment}", "-c", "istio-proxy", "--", "curl", "-s", "localhost:15020/stats/prometheus"
+        "exec", f"deploy/{deployment}", "-c", "istio-proxy", "--", "curl", "-s", "localhost:15000/stats/prometheus"
     )
     found = re.findall(rf"^{name}\{{(.*)\}} \S+$", page, re.MULTILINE)
     return [dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels)) for labels in found]
@@ -71,29 +71,23 @@ def change(lab: Lab, name: str, mode: str, metric: str, change: str) -> None:
     lab.kubectl("apply", "-f", "-", stdin=manifest)
 
 
-def test_labels_are_added_to_a_metric(httpbin: Lab) -> None:
+@pytest.mark.parametrize(
+    ("deployment", "reporter", "port"), [("curl", "source", "8000"), ("httpbin", "destination", "8080")]
+)
+def test_labels_are_added_to_a_metric(httpbin: Lab, deployment: str, reporter: str, port: str) -> None:
     httpbin.kubectl("apply", "-f", "-", stdin=CUSTOM)
-    wanted = (
-        ("curl", {"reporter": "source", "destination_port": "8000", "request_host": "httpbin:8000"}),
-        ("httpbin", {"reporter": "destination", "destination_port": "8080", "request_host": "httpbin:8000"}),
-    )
-    for deployment, labels in wanted:
-        eventually(
-            lambda d=deployment, w=labels: call(httpbin) and any(w.items() <= s.items() for s in series(httpbin, d)),
-            what=str(labels),
-        )
-    assert not any("request_host" in s for s in series(httpbin, "curl", "istio_request_bytes_count"))
+    wanted = {"reporter": reporter, "destination_port": port, "request_host": "httpbin:8000"}
+    eventually(lambda: call(httpbin) and any(wanted.items() <= s.items() for s in series(httpbin, deployment)))
+    assert not any("request_host" in s for s in series(httpbin, deployment, "istio_request_bytes_count"))
     httpbin.kubectl("delete", "telemetry", "namespace-metrics")
-    eventually(lambda: call(httpbin) and any("request_host" not in s for s in series(httpbin, "curl")))
+    eventually(lambda: call(httpbin) and any("request_host" not in s for s in series(httpbin, deployment)))
 
 
-def test_a_label_is_removed_in_the_whole_mesh(httpbin: Lab) -> None:
+@pytest.mark.parametrize("deployment", ["curl", "httpbin"])
+def test_a_label_is_removed_in_the_whole_mesh(httpbin: Lab, deployment: str) -> None:
     removal = "tagOverrides: {grpc_response_status: {operation: REMOVE}}"
     change(httpbin, "remove-tags", "CLIENT_AND_SERVER", "REQUEST_COUNT", removal)
-    for deployment in ("curl", "httpbin"):
-        eventually(
-            lambda d=deployment: call(httpbin) and any("grpc_response_status" not in s for s in series(httpbin, d))
-        )
+    eventually(lambda: call(httpbin) and any("grpc_response_status" not in s for s in series(httpbin, deployment)))
     httpbin.kubectl("delete", "telemetry", "-n", "istio-system", "remove-tags")
 
 

@@ -53,6 +53,12 @@ def test_the_administration_through_pilot_agent_curl_and_port_forward(pod: Lab) 
     assert "active loggers:" in in_proxy(pod, "pilot-agent", "request", "POST", "logging?level=warning")
     for container in ("istio-proxy", "curl"):
         assert in_proxy(pod, "curl", "-s", "localhost:15000/ready", container=container) == "LIVE\n"
+    for port in ("15000", "15020", "15090"):
+        page = in_proxy(pod, "curl", "-s", f"localhost:{port}/stats/prometheus")
+        assert "# TYPE envoy_server_live gauge" in page
+    assert (
+        in_proxy(pod, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "localhost:15021/healthz/ready") == "200"
+    )
     with forwarded(pod, 15000) as url:
         assert curl(pod, f"{url}/ready") == (0, "LIVE\n")
         assert json.loads(curl(pod, f"{url}/server_info")[1])["state"] == "LIVE"

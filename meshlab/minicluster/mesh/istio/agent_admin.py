@@ -1,4 +1,8 @@
-"""Requests to Envoy's admin interface: port 15000 of the pod's loopback, and so a unix socket (`pod.local_socket`)."""
+"""Requests to Envoy's admin interface: port 15000 of the pod's loopback, and so a unix socket (`pod.local_socket`).
+
+The agent serves that port and hands requests on to the socket on which Envoy itself listens, as statistics need the
+agent's knowledge to become Istio's (`agent_metrics`).
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,17 @@ class AdminAnswer:
 
     status: int
     body: bytes
+    content_type: str = "text/plain"
 
 
 def admin_socket(pod: PodContext) -> Path:
-    """Where the pod's Envoy listens for its agent."""
+    """What stands for port 15000 in the pod."""
     return pod.local_socket(ADMIN_PORT)
+
+
+def envoy_socket(pod: PodContext) -> Path:
+    """Where the pod's Envoy listens for its agent."""
+    return admin_socket(pod).with_name("envoy.sock")
 
 
 def admin_request(path: Path, method: str, target: str, *, timeout_s: float = 10) -> AdminAnswer:
@@ -44,7 +54,7 @@ def admin_request(path: Path, method: str, target: str, *, timeout_s: float = 10
         connection.sock.connect(str(path))
         connection.request(method, "/" + target.removeprefix("/"))
         response = connection.getresponse()
-        return AdminAnswer(response.status, response.read())
+        return AdminAnswer(response.status, response.read(), response.getheader("content-type") or "text/plain")
     except http.client.HTTPException as error:
         raise ConnectionError(f"Envoy's answer is cut short: {error!r}") from error
     finally:

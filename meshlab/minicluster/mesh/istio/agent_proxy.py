@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from meshlab.minicluster.mesh.envoy.bootstrap import Bootstrap
-from meshlab.minicluster.mesh.istio.agent_admin import admin_socket
+from meshlab.minicluster.mesh.istio.agent_admin import envoy_socket
 from meshlab.minicluster.mesh.istio.agent_bootstrap import proxy_bootstrap, write_private, write_token
 from meshlab.minicluster.mesh.istio.agent_envoy import EnvoyProcess, envoy_arguments
 from meshlab.minicluster.mesh.istio.agent_options import (
@@ -51,7 +51,7 @@ class ProxyAgent:
         self._pod = pod
         self._environment = environment
         self._ports = pod.ports
-        self._socket = admin_socket(pod)
+        self._socket = envoy_socket(pod)
         self._envoy = EnvoyProcess(self._socket)
         self._readiness = Readiness(self._socket)
         self._stop = asyncio.Event()
@@ -74,7 +74,7 @@ class ProxyAgent:
         server = StatusServer(
             self._socket, self._readiness, self._stop.set, lambda: self._peer, self._application_metrics()
         )
-        await server.start(self._pod.bind_ip, self._ports.real)
+        await server.start(self._pod.bind_ip, self._ports.real, self._pod.local_socket)
         stopping = asyncio.create_task(self._stop.wait())
         living = asyncio.create_task(self._live())
         try:

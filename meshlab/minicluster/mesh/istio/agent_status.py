@@ -1,4 +1,7 @@
-"""What the agent serves: readiness on 15021 and 15020, statistics on 15020 and 15090, and the order to quit."""
+"""What the agent serves: readiness on 15021 and 15020, statistics on 15020 and 15090, the order to quit.
+
+To the pod alone it serves Envoy's administration, on 15000.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from meshlab.minicluster.mesh.istio.agent_admin import admin_request
+from meshlab.minicluster.mesh.istio.agent_admin import ADMIN_PORT, admin_request
 from meshlab.minicluster.mesh.istio.agent_metrics import standard_metrics
 from meshlab.minicluster.mesh.telemetry import Peer
 
@@ -120,8 +123,13 @@ class StatusServer:
         self._application_metrics = application_metrics
         self._runners: list[web.AppRunner] = []
 
-    async def start(self, address: str, real: Callable[[int], int]) -> None:
-        """Listen on the three ports.
+    async def start(self, address: str, real: Callable[[int], int], local: Callable[[int], Path]) -> None:
+        """Listen on the three ports, and on all four of the pod's loopback.
+
+        Args:
+            address: the pod's.
+            real: the real port behind a nominal one.
+            local: the socket that stands for a port of the pod's loopback.
 
         Raises:
             OSError: one cannot be bound.
@@ -135,11 +143,21 @@ class StatusServer:
         health.router.add_get("/healthz/ready", self._ready)
         telemetry = web.Application()
         telemetry.router.add_get("/stats/prometheus", self._statistics)
-        for application, port in ((health, READINESS_PORT), (status, STATUS_PORT), (telemetry, TELEMETRY_PORT)):
+        administration = web.Application()
+        administration.router.add_get("/stats/prometheus", self._statistics)
+        administration.router.add_route("*", "/{path:.*}", self._administration)
+        for application, port in (
+            (health, READINESS_PORT),
+            (status, STATUS_PORT),
+            (telemetry, TELEMETRY_PORT),
+            (administration, ADMIN_PORT),
+        ):
             runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
             await runner.setup()
             self._runners.append(runner)
-            await web.TCPSite(runner, address, real(port)).start()
+            await web.UnixSite(runner, str(local(port))).start()
+            if port != ADMIN_PORT:
+                await web.TCPSite(runner, address, real(port)).start()
 
     async def stop(self) -> None:
         """Close the ports."""
@@ -149,6 +167,13 @@ class StatusServer:
     async def _ready(self, request: web.Request) -> web.Response:
         reason = await self._readiness.wait(READY_WAIT_S)
         return web.Response(status=503 if reason else 200, text=reason)
+
+    async def _administration(self, request: web.Request) -> web.Response:
+        try:
+            answer = await asyncio.to_thread(admin_request, self._socket, request.method, request.path_qs)
+        except OSError as error:
+            raise web.HTTPServiceUnavailable(text=f"Envoy does not answer: {error}\n") from error
+        return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": answer.content_type})
 
     async def _statistics(self, request: web.Request) -> web.Response:
         query = f"?{request.query_string}" if request.query_string else ""

@@ -40,6 +40,7 @@ ATTRIBUTES = frozenset(
 )
 """The first words of what expressions may ask for; anything else is unknown, as upstream since 1.24."""
 PEERS = ("upstream_peer", "downstream_peer")
+_PEER_NAMES: tuple[tuple[str, ...], ...] = tuple((peer,) for peer in PEERS)
 
 Complain = Callable[[str, str], None]
 """Takes a code and a sentence."""
@@ -156,8 +157,10 @@ def _check_attributes(expression: str, complain: Complain) -> None:
             hint = "; a node is xds.node" if path[0] == "node" else f"; a peer is filter_state.{path[0]}"
             hint = hint if path[0] in ("node", *PEERS) else ""
             complain("attribute", f"{expression!r} is unknown: requests have no attribute {path[0]}{hint}")
-        elif path[:2] in (("filter_state", peer) for peer in PEERS) and (
-            path[2:] not in ((field,) for field in PEER_FIELDS) or name not in cel.results(expression)
+        elif (
+            path[0] == "filter_state"
+            and path[1:2] in _PEER_NAMES
+            and (not (len(path) == 3 and path[2] in PEER_FIELDS) or name not in cel.results(expression))
         ):
             fields = ", ".join(PEER_FIELDS)
             complain("peer", f"{expression!r}: of a peer {fields} can be told here, but not compared or called with")

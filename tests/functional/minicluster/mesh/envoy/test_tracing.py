@@ -77,7 +77,7 @@ async def traced(mesh: StaticMesh, telemetry: str, mesh_config: Obj) -> Collecto
     return found
 
 
-async def requests(mesh: StaticMesh, number: int = ENOUGH, **headers: str) -> None:
+async def requests(mesh: StaticMesh, headers: dict[str, str] | None = None, number: int = ENOUGH) -> None:
     for _ in range(number):
         assert (await mesh.get("client", "http://web/path", headers=headers)).status == 200
 
@@ -90,7 +90,7 @@ async def test_zipkin_gets_linked_spans_of_both_sides_with_tags(static_mesh: Sta
     telemetry = MESH % f"providers: [{{name: zipkin}}], randomSamplingPercentage: 100, customTags: {{{tags}}}"
     provider = {"name": "zipkin", "zipkin": {"service": COLLECTOR, "port": 9411}}
     collector = await traced(static_mesh, telemetry, {"extensionProviders": [provider]})
-    await requests(static_mesh, **{"x-b": "given"})
+    await requests(static_mesh, {"x-b": "given"})
 
     clients, servers = await collector.spans("CLIENT", ENOUGH), await collector.spans("SERVER", ENOUGH)
 
@@ -128,7 +128,7 @@ async def test_a_program_that_hands_on_headers_stays_in_the_trace(static_mesh: S
     }
     collector = await traced(static_mesh, telemetry, {"extensionProviders": [provider]})
     trace = "463ac35c9f6413ad48485a3953bb6124"
-    await requests(static_mesh, **{"x-b3-traceid": trace, "x-b3-spanid": "a2fb4a1d1a96d312", "x-b3-sampled": "1"})
+    await requests(static_mesh, {"x-b3-traceid": trace, "x-b3-spanid": "a2fb4a1d1a96d312", "x-b3-sampled": "1"})
 
     client = (await collector.spans("CLIENT", ENOUGH))[0]
 
@@ -187,7 +187,7 @@ async def test_nothing_is_reported_unless_somebody_wants_it(
 ) -> None:
     provider = {"name": "zipkin", "zipkin": {"service": COLLECTOR, "port": 9411}}
     collector = await traced(static_mesh, telemetry, {"extensionProviders": [provider], **config})
-    await requests(static_mesh, 2 * ENOUGH)
+    await requests(static_mesh, number=2 * ENOUGH)
     seen = static_mesh.requests[-1][1]
     assert (seen.get("x-b3-sampled"), "x-request-id" in seen, collector.zipkin) == (sampled, True, [])
 
