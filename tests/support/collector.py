@@ -1,4 +1,7 @@
-"""A collector of spans outside the lab, which a ServiceEntry makes a service of the mesh."""
+"""A collector of spans outside the lab, which a ServiceEntry makes a service of the mesh.
+
+It does not listen on 127.0.0.1: to a pod that is the pod itself.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ spec:
   ports: [{{number: {number}, name: http, protocol: HTTP, targetPort: {port}}}]
   resolution: STATIC
   location: MESH_EXTERNAL
-  endpoints: [{{address: 127.0.0.1}}]
+  endpoints: [{{address: 127.0.0.2}}]
 """
 
 
@@ -36,16 +39,24 @@ class Collector:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"] or 0))
-                collector.take(self.path, {key.lower(): value for key, value in self.headers.items()}, body)
+                collector.take(self.path, {key.lower(): value for key, value in self.headers.items()}, self._body())
                 self.send_response(202)
                 self.send_header("content-length", "0")
                 self.end_headers()
 
+            def _body(self) -> bytes:
+                if "content-length" in self.headers:
+                    return self.rfile.read(int(self.headers["content-length"]))
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                return body
+
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.2", 0), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -9,6 +9,7 @@ import pytest
 from tests.support.ingress import node_port, status
 from tests.support.lab import Lab, eventually
 from tests.support.samples import apply, available
+from tests.support.tokens import Issuer
 
 pytestmark = pytest.mark.full
 
@@ -41,7 +42,11 @@ DENY = POLICY % (
     "AuthorizationPolicy",
     "action: DENY\n  rules: [{to: [{operation: {paths: [/status/*]}}]}]",
 )
-TOKENS = POLICY % ("security.istio.io/v1", "RequestAuthentication", "jwtRules: [{issuer: me, jwks: '{\"keys\": []}'}]")
+TOKENS = POLICY % (
+    "security.istio.io/v1",
+    "RequestAuthentication",
+    f"jwtRules: [{{issuer: me, jwks: '{Issuer('me').jwks}'}}]",
+)
 LOGS = POLICY % ("telemetry.istio.io/v1", "Telemetry", "accessLogging: [{providers: [{name: envoy}]}]")
 WAYPOINT = LOGS.replace("gateway.networking.k8s.io, kind: Gateway, name: edge", "'', kind: Service, name: httpbin")
 

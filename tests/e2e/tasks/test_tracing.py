@@ -107,7 +107,7 @@ def test_zipkin_shows_a_visit_as_one_trace(bookinfo: Lab, collector: Collector) 
     assert page["tags"]["istio.canonical_service"] == "productpage"
     names = {span["name"] for span in spans}
     assert "reviews.default.svc.cluster.local:9080/*" in names
-    assert "bookinfo:80/productpage" in names, "a VirtualService's route is named by it"
+    assert "productpage.default.svc.cluster.local:9080/productpage" in names, "a VirtualService's path belongs to it"
 
 
 def test_opentelemetry_over_http(bookinfo: Lab, collector: Collector) -> None:
