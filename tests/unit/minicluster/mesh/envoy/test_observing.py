@@ -11,7 +11,9 @@ import pytest
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh import proto
 from meshlab.minicluster.mesh.envoy import LISTENER, build
+from meshlab.minicluster.mesh.envoy.observing import proxy_telemetry
 from meshlab.minicluster.mesh.providers import ProxyTracing
+from meshlab.minicluster.mesh.scope import Scope
 from tests.fakes.istio_world import World, same_port
 
 HTTP = [{"name": "http", "port": 80, "targetPort": 8080}, {"name": "tcp", "port": 9000, "targetPort": 9000}]
@@ -134,3 +136,16 @@ def test_the_way_into_the_proxy_is_no_span() -> None:
     found = world().build("web")
     routes = json.dumps(list(found.values()))
     assert '"random_sampling": {"numerator": 0}' in routes
+
+
+def test_proxies_that_tell_the_same_can_share_listeners() -> None:
+    found = world()
+    for name, labels in (("web2", {"app": "web"}), ("other", {"service.istio.io/canonical-name": "other"})):
+        found.pod(name, labels)
+    mesh = found.mesh()
+    scope = Scope(mesh, "default", {})
+    web, web2, other = (
+        proxy_telemetry(scope, proxy, proxy.labels).client_identity
+        for proxy in map(found.proxy, ("web", "web2", "other"))
+    )
+    assert web == web2 != other
