@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 
@@ -11,6 +12,10 @@ from tests.support.lab import Lab, eventually
 from tests.support.samples import apply, available, curl, inject
 
 pytestmark = pytest.mark.full
+
+APPS = ("curl", "httpbin")
+WRITTEN_WITHIN_S = 0.6
+"""A proxy writes its log every 0.2 s."""
 
 MESH_DEFAULT = """
 apiVersion: telemetry.istio.io/v1
@@ -66,15 +71,19 @@ def install(lab: Lab, *settings: str) -> None:
 
 
 def logged(lab: Lab, marker: str, code: int = 418) -> dict[str, str]:
-    """The lines of one request with a mark of its own in its path, by app."""
+    """The lines of one request with a mark of its own in its path, by app, as far as they come in time."""
     curl(lab, "-o", "/dev/null", f"http://httpbin:8000/status/{code}?{marker}")
-    found = {}
-    for app in ("curl", "httpbin"):
-        text = lab.kubectl("logs", "-l", f"app={app}", "-c", "istio-proxy", "--tail=50")
-        lines = [line for line in text.splitlines() if marker in line]
-        if lines:
-            found[app] = lines[-1]
-    return found
+    end = time.monotonic() + WRITTEN_WITHIN_S
+    while True:
+        over = time.monotonic() > end
+        found = {app: line for app in APPS if (line := written(lab, app, marker))}
+        if over or len(found) == len(APPS):
+            return found
+
+
+def written(lab: Lab, app: str, marker: str) -> str:
+    text = lab.kubectl("logs", "-l", f"app={app}", "-c", "istio-proxy", "--tail=50")
+    return next((line for line in text.splitlines() if f"?{marker}" in line), "")
 
 
 def apps(lab: Lab, marks: list[str], code: int = 418) -> set[str]:
