@@ -12,13 +12,26 @@ from collections.abc import Iterable, Sequence
 from meshlab.minicluster.mesh.istio.analysis import (
     annotation,
     authorization,
+    conditions,
+    credentials,
+    deployment,
+    deprecation,
     destinationrule,
+    envoyfilter,
     gateway,
+    gatewayconflicts,
     injection,
+    jwtclaims,
+    kubernetesgateway,
     matches,
+    proxyimage,
+    serviceentry,
     services,
+    sidecar,
+    telemetry,
     validity,
     virtualservice,
+    webhook,
 )
 from meshlab.minicluster.mesh.istio.analysis.messages import LEVELS
 from meshlab.minicluster.mesh.istio.analysis.model import (
@@ -32,55 +45,121 @@ from meshlab.minicluster.mesh.istio.analysis.model import (
 
 __all__ = ["ANALYZERS", "KINDS", "Analyzer", "Message", "Resource", "Snapshot", "analyze"]
 
-ANALYZERS: tuple[Analyzer, ...] = (
-    Analyzer(
-        "annotations.K8sAnalyzer",
-        "Checks for misplaced and invalid Istio annotations in Kubernetes resources",
-        annotation.analyze,
-    ),
-    Analyzer(
-        "auth.AuthorizationPoliciesAnalyzer", "Checks the validity of authorization policies", authorization.analyze
-    ),
-    Analyzer(
-        "destinationrule.SubsetSelectPodAnalyzer",
-        "Checks if pods are selected by subsets in destination rules.",
-        destinationrule.analyze,
-    ),
-    Analyzer(
-        "gateway.IngressGatewayPortAnalyzer",
-        "Checks a gateway's ports against the gateway's Kubernetes Service ports",
-        gateway.analyze,
-    ),
-    Analyzer("injection.Analyzer", "Checks conditions related to Istio sidecar injection", injection.analyze),
-    Analyzer(
-        "schema.ValidationAnalyzer", "Runs schema validation as an analyzer on all Istio resources", validity.analyze
-    ),
-    Analyzer("service.PortNameAnalyzer", "Checks the port names associated with each service", services.analyze),
-    Analyzer(
-        "virtualservice.ConflictingMeshGatewayHostsAnalyzer",
-        "Checks if multiple virtual services associated with the mesh gateway have conflicting hosts",
-        virtualservice.conflicts,
-    ),
-    Analyzer(
-        "virtualservice.DestinationHostAnalyzer",
-        "Checks the destination hosts associated with each virtual service",
-        virtualservice.hosts,
-    ),
-    Analyzer(
-        "virtualservice.DestinationRuleAnalyzer",
-        "Checks the destination rules associated with each virtual service",
-        virtualservice.subsets,
-    ),
-    Analyzer(
-        "virtualservice.GatewayAnalyzer",
-        "Checks the gateways associated with each virtual service",
-        virtualservice.gateways,
-    ),
-    Analyzer(
-        "virtualservice.MatchesAnalyzer",
-        "Checks HTTP, TLS and TCP matches for duplicates and unreachable rules",
-        matches.analyze,
-    ),
+ANALYZERS: tuple[Analyzer, ...] = tuple(
+    Analyzer(*row)
+    for row in (
+        (
+            "annotations.K8sAnalyzer",
+            "Checks for misplaced and invalid Istio annotations in Kubernetes resources",
+            annotation.analyze,
+        ),
+        ("applicationUID.Analyzer", "Checks invalid application UID", deployment.user_ids),
+        ("auth.AuthorizationPoliciesAnalyzer", "Checks the validity of authorization policies", authorization.analyze),
+        ("conditions.ConditionAnalyzer", "Checks for negative status conditions on resources", conditions.analyze),
+        ("deployment.MultiServiceAnalyzer", "Checks association between services and pods", deployment.services),
+        ("deprecation.DeprecationAnalyzer", "Checks for deprecated Istio types and fields", deprecation.analyze),
+        (
+            "destinationrule.CaCertificateAnalyzer",
+            "Checks if caCertificates is set when TLS mode is SIMPLE/MUTUAL",
+            destinationrule.ca_certificates,
+        ),
+        (
+            "destinationrule.SubsetSelectPodAnalyzer",
+            "Checks if pods are selected by subsets in destination rules.",
+            destinationrule.analyze,
+        ),
+        ("envoyfilter.EnvoyPatchAnalyzer", "Checks an envoyFilters ", envoyfilter.analyze),
+        ("gateway.CertificateAnalyzer", "Checks a gateway certificate", gatewayconflicts.certificates),
+        (
+            "gateway.ConflictingGatewayAnalyzer",
+            "Checks a gateway's selector, port number and hosts",
+            gatewayconflicts.hosts,
+        ),
+        (
+            "gateway.IngressGatewayPortAnalyzer",
+            "Checks a gateway's ports against the gateway's Kubernetes Service ports",
+            gateway.analyze,
+        ),
+        ("gateway.SecretAnalyzer", "Checks a gateway's referenced secrets for correctness", credentials.analyze),
+        ("injection.Analyzer", "Checks conditions related to Istio sidecar injection", injection.analyze),
+        (
+            "injection.ImageAnalyzer",
+            "Checks the image of auto-injection configured with the running proxies on pods",
+            proxyimage.mismatches,
+        ),
+        (
+            "injection.ImageAutoAnalyzer",
+            "Makes sure that Pods and Deployments with `image: auto` are going to be injected",
+            proxyimage.automatic,
+        ),
+        (
+            "k8sgateway.SelectorAnalyzer",
+            "Check that selectors are effective for Kubernetes gateway",
+            kubernetesgateway.analyze,
+        ),
+        (
+            "schema.ValidationAnalyzer",
+            "Runs schema validation as an analyzer on all Istio resources",
+            validity.analyze,
+        ),
+        ("service.PortNameAnalyzer", "Checks the port names associated with each service", services.analyze),
+        ("serviceentry.Analyzer", "Checks the validity of ServiceEntry", serviceentry.addresses),
+        (
+            "serviceentry.ConflictingServiceEntryProtocolAnalyzer",
+            "Checks if multiple ServiceEntries define the same host and port with different protocols",
+            serviceentry.protocols,
+        ),
+        (
+            "sidecar.SelectorAnalyzer",
+            "Validates that sidecars that define a workload selector match at least one pod, and that there aren't "
+            "multiple sidecar resources that select overlapping pods",
+            sidecar.analyze,
+        ),
+        (
+            "telemetry.DefaultSelectorAnalyzer",
+            "Validates that there aren't multiple telemetry resources that have no selector",
+            telemetry.defaults,
+        ),
+        ("telemetry.LightstepAnalyzer", "Validates that lightstep provider is still used", telemetry.lightstep),
+        ("telemetry.ProviderAnalyzer", "Validates that providers in telemery resource is valid", telemetry.providers),
+        (
+            "telemetry.SelectorAnalyzer",
+            "Validates that telemetries that define a selector match at least one pod, and that there aren't multiple "
+            "telemetry resources that select overlapping pods",
+            telemetry.selectors,
+        ),
+        (
+            "virtualservice.ConflictingMeshGatewayHostsAnalyzer",
+            "Checks if multiple virtual services associated with the mesh gateway have conflicting hosts",
+            virtualservice.conflicts,
+        ),
+        (
+            "virtualservice.DestinationHostAnalyzer",
+            "Checks the destination hosts associated with each virtual service",
+            virtualservice.destination_hosts,
+        ),
+        (
+            "virtualservice.DestinationRuleAnalyzer",
+            "Checks the destination rules associated with each virtual service",
+            virtualservice.subsets,
+        ),
+        (
+            "virtualservice.GatewayAnalyzer",
+            "Checks the gateways associated with each virtual service",
+            virtualservice.gateways,
+        ),
+        (
+            "virtualservice.JWTClaimRouteAnalyzer",
+            "Checks the VirtualService using JWT claim based routing has corresponding RequestAuthentication",
+            jwtclaims.analyze,
+        ),
+        (
+            "virtualservice.MatchesAnalyzer",
+            "Checks HTTP, TLS and TCP matches for duplicates and unreachable rules",
+            matches.analyze,
+        ),
+        ("webhook.Analyzer", "Checks the validity of Istio webhooks", webhook.analyze),
+    )
 )
 
 

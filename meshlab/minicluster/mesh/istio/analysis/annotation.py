@@ -1,14 +1,24 @@
-"""IST0107, IST0108: Istio's annotations stand on the kind of object that Istio reads them from."""
+"""Istio's annotations: known, on the kind of object that Istio reads them from, with a value that it understands.
+
+IST0107, IST0108, IST0125, IST0135.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from meshlab.minicluster.mesh.istio.analysis import annotationvalues
+from meshlab.minicluster.mesh.istio.analysis.messages import quoted
 from meshlab.minicluster.mesh.istio.analysis.model import Message, Path, Resource, Snapshot, message
 
 POD, SERVICE, NAMESPACE, ANY, INGRESS = "Pod", "Service", "Namespace", "Any", "Ingress"
+WORKLOAD_ENTRY = "WorkloadEntry"
 
 KNOWN: dict[str, tuple[str, ...]] = {
+    "alpha.istio.io/canonical-serviceaccounts": (SERVICE,),
+    "alpha.istio.io/identity": (POD,),
+    "alpha.istio.io/kubernetes-serviceaccounts": (SERVICE,),
     "ambient.istio.io/redirection": (POD,),
     "galley.istio.io/analyze-suppress": (ANY,),
     "inject.istio.io/templates": (POD,),
@@ -17,9 +27,14 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "install.operator.istio.io/owner-generation": (ANY,),
     "install.operator.istio.io/version": (ANY,),
     "internal.istio.io/service-upstream": (SERVICE,),
+    "istio.io/autoRegistrationGroup": (WORKLOAD_ENTRY,),
+    "istio.io/connectedAt": (WORKLOAD_ENTRY,),
+    "istio.io/disconnectedAt": (WORKLOAD_ENTRY,),
     "istio.io/dry-run": ("AuthorizationPolicy",),
+    "istio.io/workloadController": (WORKLOAD_ENTRY,),
     "istio.io/rev": (POD,),
     "istio.workload.name": (POD,),
+    "kubernetes.io/ingress.class": (INGRESS,),
     "kubernetes.istio.io/workload-name": (POD,),
     "networking.istio.io/address-type": (ANY,),
     "networking.istio.io/exportTo": (SERVICE,),
@@ -74,31 +89,68 @@ KNOWN: dict[str, tuple[str, ...]] = {
 }
 """The annotations of istio.io/api and the kinds that each belongs to."""
 
+INJECT = "sidecar.istio.io/inject"
+DEPRECATED: dict[str, str] = {
+    INJECT: ' in favor of the "sidecar.istio.io/inject" label',
+    "alpha.istio.io/canonical-serviceaccounts": "",
+    "alpha.istio.io/identity": "",
+    "alpha.istio.io/kubernetes-serviceaccounts": "",
+    "sidecar.istio.io/controlPlaneAuthPolicy": "",
+    "sidecar.istio.io/discoveryAddress": "",
+    "sidecar.istio.io/statsInclusionPrefixes": "",
+    "sidecar.istio.io/statsInclusionRegexps": "",
+    "sidecar.istio.io/statsInclusionSuffixes": "",
+}
+"""Deprecated ones, and in favour of what."""
+
 
 def analyze(snapshot: Snapshot) -> Iterator[Message]:
-    """Check namespaces, services, pods, and the two places of a Deployment."""
+    """Check namespaces, services, pods and deployments, and what a Deployment writes onto its pods."""
     for kind in ("namespaces", "services", "pods"):
         for resource in snapshot.of(kind):
-            yield from _check(resource, dict(resource.annotations), resource.kind, ("metadata", "annotations"))
+            given = Annotated(resource, resource.kind, resource.annotations, resource.labels, ("metadata",))
+            yield from _check(given)
     for deployment in snapshot.of("deployments.apps"):
-        yield from _check(deployment, dict(deployment.annotations), "Deployment", ("metadata", "annotations"))
+        own = deployment.annotations
+        yield from _check(Annotated(deployment, "Deployment", own, deployment.labels, ("metadata",)))
         template = (deployment.spec.get("template") or {}).get("metadata") or {}
-        at: Path = ("spec", "template", "metadata", "annotations")
-        yield from _check(deployment, template.get("annotations") or {}, POD, at)
+        annotations, labels = template.get("annotations") or {}, template.get("labels") or {}
+        yield from _check(Annotated(deployment, POD, annotations, labels, ("spec", "template", "metadata")))
 
 
-def _check(resource: Resource, annotations: dict[str, str], kind: str, at: Path) -> Iterator[Message]:
-    for annotation in annotations:
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """A place with annotations: what it is part of, what kind of object it describes, and where it stands."""
+
+    resource: Resource
+    kind: str
+    annotations: Mapping[str, str]
+    labels: Mapping[str, str]
+    metadata: Path
+
+
+def _check(given: Annotated) -> Iterator[Message]:
+    for annotation, value in given.annotations.items():
         if not is_istios(annotation):
             continue
+        resource, path = given.resource, (*given.metadata, "annotations", annotation)
         kinds = KNOWN.get(annotation)
         if kinds is None:
-            yield message("IST0108", resource, annotation, path=(*at, annotation))
-        elif ANY not in kinds and kind not in kinds:
-            yield message("IST0107", resource, annotation, " ".join(kinds), path=(*at, annotation))
+            yield message("IST0108", resource, annotation, path=path)
+            continue
+        # who writes the label as well knows, and keeps the annotation for older releases
+        if annotation in DEPRECATED and not (annotation == INJECT and INJECT in given.labels):
+            yield message("IST0135", resource, quoted(annotation), DEPRECATED[annotation], path=path)
+        if ANY in kinds:
+            continue
+        if given.kind not in kinds:
+            yield message("IST0107", resource, annotation, ", ".join(kinds), path=path)
+        elif problem := annotationvalues.problem(annotation, str(value)):
+            yield message("IST0125", resource, annotation, problem, path=path)
 
 
 def is_istios(annotation: str) -> bool:
-    """Whether the key's domain is Istio's."""
+    """Whether the key's domain is Istio's, or it is the one of Kubernetes that Istio documents."""
     domain = annotation.split("/", maxsplit=1)[0]
-    return "/" in annotation and (domain == "istio.io" or domain.endswith(".istio.io"))
+    istios = "/" in annotation and (domain == "istio.io" or domain.endswith(".istio.io"))
+    return istios or annotation == "kubernetes.io/ingress.class"

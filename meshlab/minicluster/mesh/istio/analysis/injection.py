@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from meshlab.minicluster.mesh.istio.analysis.mesh import containers, has_proxy
 from meshlab.minicluster.mesh.istio.analysis.messages import go_list
 from meshlab.minicluster.mesh.istio.analysis.model import SYSTEM_NAMESPACES, Message, Resource, Snapshot, message
 
@@ -30,18 +31,13 @@ def analyze(snapshot: Snapshot) -> Iterator[Message]:
         elif revision is not None or legacy == "enabled":
             injected.add(name)
     for pod in snapshot.of("pods"):
-        if pod.namespace in injected and not _declines(pod) and not _has_proxy(pod):
+        if pod.namespace in injected and not _declines(pod) and not has_proxy(containers(pod.spec)):
             yield message("IST0103", pod, pod.full_name)
 
 
 def _declines(pod: Resource) -> bool:
     wish = pod.labels.get(INJECT, pod.annotations.get(INJECT, ""))
     return str(wish).lower() == "false" or bool(pod.spec.get("hostNetwork"))
-
-
-def _has_proxy(pod: Resource) -> bool:
-    containers = [*(pod.spec.get("containers") or []), *(pod.spec.get("initContainers") or [])]
-    return any(container.get("name") == "istio-proxy" for container in containers)
 
 
 def _enables_every_namespace(config_map: Resource) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +27,7 @@ def _table(*rows: tuple[str, Level, str, str]) -> dict[str, MessageType]:
 
 
 MESSAGES = _table(
+    ("IST0002", "Warning", "Deprecated", "Deprecated: {}"),
     ("IST0101", "Error", "ReferencedResourceNotFound", "Referenced {} not found: {}"),
     (
         "IST0102",
@@ -52,11 +54,29 @@ MESSAGES = _table(
         "behavior. This can be fixed by merging the conflicting VirtualServices into a single resource.",
     ),
     (
+        "IST0110",
+        "Error",
+        "ConflictingSidecarWorkloadSelectors",
+        "The Sidecars {} in namespace {} select the same workload pod {}, which can lead to undefined behavior.",
+    ),
+    (
+        "IST0111",
+        "Error",
+        "MultipleSidecarsWithoutWorkloadSelectors",
+        "The Sidecars {} in namespace {} have no workload selector, which can lead to undefined behavior.",
+    ),
+    (
         "IST0112",
         "Error",
         "VirtualServiceDestinationPortSelectorRequired",
         "This VirtualService routes to a service {} that exposes multiple ports {}. Specifying a port in the "
         "destination is required to disambiguate.",
+    ),
+    (
+        "IST0116",
+        "Warning",
+        "DeploymentAssociatedToMultipleServices",
+        "This deployment {} is associated with multiple services using port {} but different protocols: {}",
     ),
     (
         "IST0118",
@@ -71,11 +91,26 @@ MESSAGES = _table(
         "The namespace has more than one type of injection labels {}, which may lead to undefined behavior. Make sure "
         "only one injection label exists.",
     ),
+    ("IST0125", "Warning", "InvalidAnnotation", "Invalid annotation {}: {}"),
     (
         "IST0127",
         "Warning",
         "NoMatchingWorkloadsFound",
         "No matching workloads for this resource with the following labels: {}",
+    ),
+    (
+        "IST0128",
+        "Warning",
+        "NoServerCertificateVerificationDestinationLevel",
+        "DestinationRule {} in namespace {} has TLS mode set to {} but no caCertificates are set to validate server "
+        "identity for host: {}",
+    ),
+    (
+        "IST0129",
+        "Warning",
+        "NoServerCertificateVerificationPortLevel",
+        "DestinationRule {} in namespace {} has TLS mode set to {} but no caCertificates are set to validate server "
+        "identity for host: {} at port {}",
     ),
     ("IST0130", "Warning", "VirtualServiceUnreachableRule", "VirtualService rule {} not used ({})."),
     (
@@ -91,10 +126,73 @@ MESSAGES = _table(
         "one or more host {} defined in VirtualService {} not found in Gateway {}.",
     ),
     (
+        "IST0134",
+        "Warning",
+        "ServiceEntryAddressesRequired",
+        "ServiceEntry addresses are required for this protocol.",
+    ),
+    (
+        "IST0135",
+        "Info",
+        "DeprecatedAnnotation",
+        "Annotation {} has been deprecated{} and may not work in future Istio versions.",
+    ),
+    (
+        "IST0137",
+        "Warning",
+        "DeploymentConflictingPorts",
+        "This deployment {} is associated with multiple services {} using targetPort {} but different ports: {}.",
+    ),
+    (
+        "IST0138",
+        "Warning",
+        "GatewayDuplicateCertificate",
+        "Duplicate certificate in multiple gateways {} may cause 404s if clients re-use HTTP2 connections.",
+    ),
+    ("IST0139", "Error", "InvalidWebhook", "{}"),
+    (
+        "IST0140",
+        "Warning",
+        "IngressRouteRulesNotAffected",
+        "Subset in virtual service {} has no effect on ingress gateway {} requests",
+    ),
+    (
+        "IST0144",
+        "Warning",
+        "InvalidApplicationUID",
+        "User ID (UID) 1337 is reserved for the sidecar proxy.",
+    ),
+    (
+        "IST0145",
+        "Error",
+        "ConflictingGateways",
+        "Conflict with gateways {} (workload selector {}, port {}, hosts {}).",
+    ),
+    (
+        "IST0146",
+        "Warning",
+        "ImageAutoWithoutInjectionWarning",
+        "{} {} contains `image: auto` but does not match any Istio injection webhook selectors.",
+    ),
+    (
+        "IST0147",
+        "Error",
+        "ImageAutoWithoutInjectionError",
+        "{} {} contains `image: auto` but does not match any Istio injection webhook selectors.",
+    ),
+    (
         "IST0148",
         "Info",
         "NamespaceInjectionEnabledByDefault",
         "is enabled for Istio injection, as Istio is installed with enableNamespacesByDefault as true.",
+    ),
+    (
+        "IST0149",
+        "Error",
+        "JwtClaimBasedRoutingWithoutRequestAuthN",
+        "The virtual service uses the JWT claim based routing (key: {}) but found no request authentication for the "
+        "gateway ({}) pod ({}). The request authentication must first be applied for the gateway pods to validate the "
+        "JWT token and make the claims available for routing.",
     ),
     (
         "IST0150",
@@ -102,6 +200,74 @@ MESSAGES = _table(
         "ExternalNameServiceTypeInvalidPortName",
         "Port name for ExternalName service is invalid. Proxy may prevent tcp named ports and unmatched traffic for "
         "ports serving TCP protocol from being forwarded correctly",
+    ),
+    (
+        "IST0151",
+        "Warning",
+        "EnvoyFilterUsesRelativeOperation",
+        "This EnvoyFilter does not have a priority and has a relative patch operation set which can cause the "
+        "EnvoyFilter not to be applied. Using the INSERT_FIRST of ADD option or setting the priority may help in "
+        "ensuring the EnvoyFilter is applied correctly.",
+    ),
+    (
+        "IST0152",
+        "Error",
+        "EnvoyFilterUsesReplaceOperationIncorrectly",
+        "The REPLACE operation is only valid for HTTP_FILTER and NETWORK_FILTER.",
+    ),
+    (
+        "IST0153",
+        "Error",
+        "EnvoyFilterUsesAddOperationIncorrectly",
+        "The ADD operation will be ignored when applyTo is set to ROUTE_CONFIGURATION, or HTTP_ROUTE.",
+    ),
+    (
+        "IST0154",
+        "Error",
+        "EnvoyFilterUsesRemoveOperationIncorrectly",
+        "The REMOVE operation will be ignored when applyTo is set to ROUTE_CONFIGURATION, or HTTP_ROUTE.",
+    ),
+    (
+        "IST0155",
+        "Warning",
+        "EnvoyFilterUsesRelativeOperationWithProxyVersion",
+        "This EnvoyFilter does not have a priority and has a relative patch operation (NSTERT_BEFORE/AFTER, REPLACE, "
+        "MERGE, DELETE) and proxyVersion set which can cause the EnvoyFilter not to be applied during an upgrade. "
+        "Using the INSERT_FIRST or ADD option or setting the priority may help in ensuring the EnvoyFilter is applied "
+        "correctly.",
+    ),
+    (
+        "IST0157",
+        "Warning",
+        "InvalidTelemetryProvider",
+        "The Telemetry {} in namespace {} with empty providers will be ignored.",
+    ),
+    (
+        "IST0158",
+        "Warning",
+        "PodsIstioProxyImageMismatchInNamespace",
+        "The Istio proxy images of the pods running in the namespace do not match the image defined in the injection "
+        "configuration (pod names: {}). This often happens after upgrading the Istio control-plane and can be fixed by "
+        "redeploying the pods.",
+    ),
+    (
+        "IST0159",
+        "Error",
+        "ConflictingTelemetryWorkloadSelectors",
+        "The Telemetries {} in namespace {} select the same workload pod {}, which can lead to undefined behavior.",
+    ),
+    (
+        "IST0160",
+        "Error",
+        "MultipleTelemetriesWithoutWorkloadSelectors",
+        "The Telemetries {} in namespace {} have no workload selector, which can lead to undefined behavior.",
+    ),
+    (
+        "IST0161",
+        "Error",
+        "InvalidGatewayCredential",
+        "The credential referenced by the Gateway {} in namespace {} is invalid, which can cause the traffic not to "
+        "work as expected.",
     ),
     (
         "IST0162",
@@ -112,10 +278,30 @@ MESSAGES = _table(
         "will not be available.",
     ),
     (
+        "IST0165",
+        "Warning",
+        "ReferencedInternalGateway",
+        "Gateway reference in VirtualService {} is to an implementation-generated internal Gateway: {}.",
+    ),
+    (
+        "IST0166",
+        "Warning",
+        "IneffectiveSelector",
+        "Ineffective selector on Kubernetes Gateway {}. Use the TargetRef field instead.",
+    ),
+    ("IST0167", "Warning", "IneffectivePolicy", "The policy has no impact: {}."),
+    (
+        "IST0171",
+        "Warning",
+        "NegativeConditionStatus",
+        "A condition with a negative status is present: type={}, reason={}, message={}.",
+    ),
+    (
         "IST0173",
         "Error",
         "DestinationRuleSubsetNotSelectPods",
-        "The Subset {} defined in the DestinationRule does not select any pods.",
+        "The Subset {} defined in the DestinationRule does not select any pods. Which may lead to 503 UH "
+        "(NoHealthyUpstream).",
     ),
     (
         "IST0174",
@@ -123,12 +309,23 @@ MESSAGES = _table(
         "UnknownDestinationRuleHost",
         "The host {} defined in the DestinationRule does not match any services in the mesh.",
     ),
+    (
+        "IST0177",
+        "Warning",
+        "ConflictingServiceEntryProtocol",
+        "Multiple ServiceEntries ({}) define the same host {} and port {} with conflicting protocols ({}).",
+    ),
 )
 
 
 def quoted(text: str) -> str:
     """A string in Go's ``%q`` form."""
     return json.dumps(text, ensure_ascii=False)
+
+
+def selector_text(labels: Mapping[str, str]) -> str:
+    """Equality labels as Kubernetes writes a selector: ``a=b,c=d``, sorted."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 def go_list(items: list[str]) -> str:

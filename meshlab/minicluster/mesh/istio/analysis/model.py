@@ -15,6 +15,11 @@ KINDS: Mapping[tuple[str, str], str] = {
     ("", "Secret"): "secrets",
     ("", "ConfigMap"): "configmaps",
     ("apps", "Deployment"): "deployments.apps",
+    (
+        "admissionregistration.k8s.io",
+        "MutatingWebhookConfiguration",
+    ): "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    ("gateway.networking.k8s.io", "Gateway"): "gateways.gateway.networking.k8s.io",
     ("networking.istio.io", "VirtualService"): "virtualservices.networking.istio.io",
     ("networking.istio.io", "DestinationRule"): "destinationrules.networking.istio.io",
     ("networking.istio.io", "Gateway"): "gateways.networking.istio.io",
@@ -33,7 +38,7 @@ KINDS: Mapping[tuple[str, str], str] = {
 """Group and kind of everything that is analyzed, and how the API calls it."""
 
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
-CLUSTER_SCOPED = frozenset({"Namespace"})
+CLUSTER_SCOPED = frozenset({"Namespace", "MutatingWebhookConfiguration"})
 SUPPRESS_ANNOTATION = "galley.istio.io/analyze-suppress"
 
 Path = tuple[str | int, ...]
@@ -85,6 +90,11 @@ class Resource:
     def annotations(self) -> Mapping[str, str]:
         """``metadata.annotations``."""
         return self.obj["metadata"].get("annotations") or {}
+
+    @property
+    def selector(self) -> Mapping[str, str]:
+        """The labels by which the resource selects workloads, ``selector.matchLabels``; empty without a selector."""
+        return (self.spec.get("selector") or {}).get("matchLabels") or {}
 
     @property
     def spec(self) -> Obj:

@@ -191,12 +191,13 @@ def default_resources() -> list[Resource]:
     resources = []
     for name in DEFAULT_GATEWAYS:
         labels = {"istio": name.removeprefix("istio-"), "app": name}
+        proxy = {"containers": [{"name": "istio-proxy"}]}
         metadata = {"name": name, "namespace": "istio-system", "labels": labels}
         ports = [
             {"name": n, "port": p}
             for n, p in (("http-status", 15021), ("http2", 80), ("https", 443), ("tls", 15443), ("tcp", 31400))
         ]
-        resources.append(Resource({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}}))
+        resources.append(Resource({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": proxy}))
         resources.append(
             Resource(
                 {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.istio.analysis.webhook import selects
 from meshlab.minicluster.mesh.istio.inject_decision import INJECTION, REVISION
 from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser
@@ -57,7 +58,7 @@ def verdict(hook: Obj, labels: Mapping[str, str], namespace_labels: Mapping[str,
     entries = hook.get("webhooks") or []
     for entry in entries:
         for_namespace, for_pod = entry.get("namespaceSelector") or {}, entry.get("objectSelector") or {}
-        by_namespace, by_pod = _selects(for_namespace, namespace_labels), _selects(for_pod, labels)
+        by_namespace, by_pod = selects(for_namespace, namespace_labels), selects(for_pod, labels)
         if by_namespace and by_pod:
             namespace, pod = _deciding(for_namespace, namespace_labels), _deciding(for_pod, labels)
             if namespace:
@@ -94,20 +95,3 @@ def _deciding(selector: Obj, labels: Mapping[str, str]) -> str:
         if expression["operator"] in ("In", "NotIn") and expression["key"] in labels:
             return f"{expression['key']}={labels[expression['key']]}"
     return ""
-
-
-def _selects(selector: Obj, labels: Mapping[str, str]) -> bool:
-    """A ``metav1.LabelSelector`` of a webhook; an empty one selects everything."""
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    for expression in selector.get("matchExpressions") or []:
-        key, values = expression["key"], expression.get("values") or []
-        matched = {
-            "In": labels.get(key) in values,
-            "NotIn": labels.get(key) not in values,
-            "Exists": key in labels,
-            "DoesNotExist": key not in labels,
-        }[expression["operator"]]
-        if not matched:
-            return False
-    return True

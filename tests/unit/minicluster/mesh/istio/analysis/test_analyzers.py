@@ -10,6 +10,7 @@ import pytest
 from meshlab.minicluster.mesh.istio.analysis import (
     annotation,
     authorization,
+    credentials,
     destinationrule,
     gateway,
     injection,
@@ -114,7 +115,9 @@ def test_gateways() -> None:
     bound = virtual_service("a", route("myapp"), hosts=["shop.example"], gateways=["public", "mesh"])
     assert found(virtualservice.gateways, bound, public) == []
     assert found(virtualservice.gateways, bound) == [
-        'Error [IST0101] (VirtualService default/a) Referenced gateway not found: "public"'
+        'Error [IST0101] (VirtualService default/a) Referenced gateway not found: "public"',
+        "Warning [IST0132] (VirtualService default/a) one or more host [shop.example] defined in VirtualService "
+        "default/a not found in Gateway default/public.",
     ]
     other = virtual_service("a", route("myapp"), hosts=["other.example"], gateways=["public"])
     assert found(virtualservice.gateways, other, public) == [
@@ -135,8 +138,15 @@ def test_two_virtual_services_for_one_host() -> None:
     ("rules", "expected"),
     [
         ([{"match": [{"uri": {"prefix": "/a"}}]}, {}], []),
-        ([{}, {"match": [{"port": 1}]}], ["VirtualService rule #1 not used (only the last rule can have no matches)."]),
-        ([{"match": [{"port": 1}]}] * 2, ["VirtualService rule #1 not used (all matches used by prior rules)."]),
+        ([{}, {}], ["VirtualService rule #1 not used (only the last rule can have no matches)."]),
+        ([{}, {"match": [{"port": 1}]}], ["VirtualService rule #1 not used (route without matches defined before)."]),
+        (
+            [{"match": [{"port": 1}]}] * 2,
+            [
+                "VirtualService rule #1 match #0 is not used (duplicate/overlapping match in rule #0).",
+                "VirtualService rule #1 not used (all matches used by prior rules).",
+            ],
+        ),
         (
             [{"name": "x", "match": [{"port": 1}]}, {"match": [{"port": 1}, {"port": 2}]}],
             ['VirtualService rule #1 match #0 is not used (duplicate/overlapping match in rule "x").'],
@@ -152,7 +162,7 @@ def test_subsets_select_pods() -> None:
     resources = [service("myapp"), pod("p", {"app": "myapp", "version": "v1"}), pod("q", {"version": "v2"})]
     assert found(destinationrule.analyze, rule("d", "myapp", "v1", "v2"), *resources) == [
         "Error [IST0173] (DestinationRule default/d) The Subset v2 defined in the DestinationRule does not select any "
-        "pods."
+        "pods. Which may lead to 503 UH (NoHealthyUpstream)."
     ]
     assert found(destinationrule.analyze, rule("d", "nobody", "v1")) == [
         "Warning [IST0174] (DestinationRule default/d) The host nobody defined in the DestinationRule does not match "
@@ -217,9 +227,15 @@ def test_annotations() -> None:
     deployment = obj(
         "apps/v1", "Deployment", "d", {"template": {"metadata": {"annotations": inject}}}, annotations=inject
     )
+    deprecated = (
+        'Info [IST0135] (Deployment default/d) Annotation "sidecar.istio.io/inject" has been deprecated in favor of '
+        'the "sidecar.istio.io/inject" label and may not work in future Istio versions.'
+    )
     assert found(annotation.analyze, deployment) == [
+        deprecated,
         "Warning [IST0107] (Deployment default/d) Misplaced annotation: sidecar.istio.io/inject can only be applied to "
-        "Pod"
+        "Pod",
+        deprecated,
     ]
     typo = pod("p", annotations={"sidecar.istio.io/injct": "true", "example.com/x": "y"})
     assert found(annotation.analyze, typo) == [
@@ -241,11 +257,10 @@ def test_gateway_selector_port_and_credential() -> None:
     ]
     labels = {"istio": "ingressgateway"}
     messages = found(gateway.analyze, public, pod("p", labels), service("s", selector=labels))
-    assert [message.split(")", 1)[0] for message in messages] == [
-        "Warning [IST0162] (Gateway default/g",
-        "Error [IST0101] (Gateway default/g",
+    assert [message.split(")", 1)[0] for message in messages] == ["Warning [IST0162] (Gateway default/g"]
+    assert found(credentials.analyze, public, pod("p", labels)) == [
+        'Error [IST0101] (Gateway default/g) Referenced credentialName not found: "cert"'
     ]
-    assert 'Referenced credentialName not found: "cert"' in messages[1]
 
 
 def test_authorization_policies() -> None:
@@ -259,4 +274,6 @@ def test_authorization_policies() -> None:
         "labels: app=x",
         'Error [IST0101] (AuthorizationPolicy default/p) Referenced namespace not found: "gone"',
     ]
-    assert len(found(authorization.analyze, policy, pod("p", {"app": "x"}), namespace("default"))) == 1
+    outside, inside = pod("p", {"app": "x"}), pod("p", {"app": "x", "sidecar.istio.io/inject": "true"})
+    assert len(found(authorization.analyze, policy, outside, namespace("default"))) == 2
+    assert len(found(authorization.analyze, policy, inside, namespace("default"))) == 1
