@@ -149,8 +149,15 @@ async def apply(api: KubeApi, hooks: Sequence[Obj], objects: Sequence[Obj], tag:
         StatusError: the cluster refuses.
     """
     for hook in hooks:
-        if tag == DEFAULT_REVISION and label(hook, REVISION) == DEFAULT_REVISION and not label(hook, TAG):
-            asleep = [{**each, "namespaceSelector": NEVER, "objectSelector": NEVER} for each in hook["webhooks"]]
-            if asleep != hook["webhooks"]:
-                await api.update(INJECTORS, {**hook, "webhooks": asleep})
+        resting = beside(hook, tag)
+        if resting != hook:
+            await api.update(INJECTORS, resting)
     await cluster.apply(api, objects)
+
+
+def beside(hook: Obj, tag: str) -> Obj:
+    """An injector as it has to be beside a tag's: the one that was installed as ``default`` makes way for that tag."""
+    if tag != DEFAULT_REVISION or label(hook, REVISION) != DEFAULT_REVISION or label(hook, TAG):
+        return hook
+    asleep = [{**each, "namespaceSelector": NEVER, "objectSelector": NEVER} for each in hook["webhooks"]]
+    return {**hook, "webhooks": asleep}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
-from meshlab.minicluster.kubeapi import KubeApi, StatusError
+from meshlab.minicluster.kubeapi import KubeApi, Obj, StatusError
+from meshlab.minicluster.mesh.istio.analysis import report, webhook
+from meshlab.minicluster.mesh.istio.analysis.model import Resource, Snapshot
 from meshlab.minicluster.mesh.istio.inject_decision import REVISION
 from meshlab.minicluster.mesh.istio.istioctl import cluster, revisiontag
 from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError
@@ -19,6 +23,7 @@ from meshlab.minicluster.mesh.istio.istioctl.session import Session, connect
 from meshlab.minicluster.mesh.istio.istioctl.table import columns
 from meshlab.minicluster.mesh.istio.pilot.revisions import TAG
 
+INJECTOR = "MutatingWebhookConfiguration"
 ALIASES = {"show": "list", "delete": "remove", "create": "set"}
 SUMMARY = "Command group used to interact with revision tags"
 _HELP = f"""{SUMMARY}: aliases of control plane revisions for sidecar injection.
@@ -89,6 +94,13 @@ async def _set(session: Session, arguments: argparse.Namespace, *, generate: boo
         name=arguments.webhook_name,
         every_namespace=arguments.auto_inject_namespaces,
     )
+    listed, services = await asyncio.gather(api.list(revisiontag.INJECTORS), api.list("services"))
+    beside = listed.items if generate else [revisiontag.beside(hook, tag) for hook in listed.items]
+    warning = conflicts(beside, services.items, [obj for obj in objects if obj["kind"] == INJECTOR])
+    if warning and not arguments.skip_confirmation:
+        print(warning, file=sys.stderr)
+        if not generate and not confirm("Apply anyways? [y/N]"):
+            return 0
     if generate:
         print(yaml.safe_dump_all(objects, sort_keys=False), end="")
         return 0
@@ -104,6 +116,32 @@ async def _set(session: Session, arguments: argparse.Namespace, *, generate: boo
         f"revision tag, use 'kubectl label namespace <NAMESPACE> istio.io/rev={tag}'"
     )
     return 0
+
+
+def conflicts(hooks: Sequence[Obj], services: Sequence[Obj], injectors: Sequence[Obj]) -> str:
+    """What speaks against a tag's injectors: others that take the same pods, a control plane that is not there.
+
+    Args:
+        hooks: the configurations that are there, as they will be beside the tag's.
+        services: all services.
+        injectors: the tag's configurations.
+
+    Returns:
+        Upstream's words, or an empty text.
+    """
+    names = {item["metadata"]["name"] for item in injectors}
+    others = [hook for hook in hooks if hook["metadata"]["name"] not in names]
+    resources = [Resource({"apiVersion": "v1", **item, "kind": "Service"}) for item in services]
+    resources += [
+        Resource({"apiVersion": "admissionregistration.k8s.io/v1", **item, "kind": INJECTOR})
+        for item in (*others, *injectors)
+    ]
+    found = dict.fromkeys(
+        report.line(item) for item in webhook.analyze(Snapshot(resources)) if item.resource.name in names
+    )
+    if not found:
+        return ""
+    return "\n".join(["creating tag would conflict, pass --skip-confirmation to proceed:", *found])
 
 
 async def _list(api: KubeApi, output: str) -> str:

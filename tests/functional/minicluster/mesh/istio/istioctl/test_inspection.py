@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+PROXY = "registry.istio.io/release/proxyv2:1.31.0"
 DUMP = {
     "configs": [
         {
@@ -54,7 +55,7 @@ async def sidecar_pod(lab: Any, name: str) -> None:
         "spec": {
             "nodeName": "meshlab",
             "containers": [{"name": "app", "image": "x"}],
-            "initContainers": [{"name": "istio-proxy", "image": "x", "restartPolicy": "Always"}],
+            "initContainers": [{"name": "istio-proxy", "image": PROXY, "restartPolicy": "Always"}],
         },
     }
     created = await lab.api.create("pods", pod, "default")
