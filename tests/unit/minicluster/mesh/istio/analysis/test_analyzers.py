@@ -18,22 +18,8 @@ from meshlab.minicluster.mesh.istio.analysis import (
     services,
     virtualservice,
 )
-from meshlab.minicluster.mesh.istio.analysis.model import Analyze, Message, Resource, Snapshot
-
-NETWORKING = "networking.istio.io/v1"
-
-
-def obj(
-    api_version: str, kind: str, name: str, spec: Any = None, namespace: str = "default", **metadata: Any
-) -> Resource:
-    return Resource(
-        {
-            "apiVersion": api_version,
-            "kind": kind,
-            "metadata": {"name": name, **({} if kind == "Namespace" else {"namespace": namespace}), **metadata},
-            **({"spec": spec} if spec is not None else {}),
-        }
-    )
+from meshlab.minicluster.mesh.istio.analysis.model import Resource
+from tests.unit.minicluster.mesh.istio.analysis.builders import NETWORKING, found, obj, pod
 
 
 def service(name: str, *ports: dict[str, Any], selector: dict[str, str] | None = None, **more: Any) -> Resource:
@@ -57,15 +43,6 @@ def route(host: str, subset: str = "", port: int = 0, weight: int = 100) -> dict
 def rule(name: str, host: str, *subsets: str) -> Resource:
     spec = {"host": host, "subsets": [{"name": subset, "labels": {"version": subset}} for subset in subsets]}
     return obj(NETWORKING, "DestinationRule", name, spec)
-
-
-def pod(name: str, labels: dict[str, str] | None = None, spec: Any = None, **metadata: Any) -> Resource:
-    return obj("v1", "Pod", name, spec or {"containers": [{"name": "app"}]}, labels=labels or {}, **metadata)
-
-
-def found(analyze: Analyze, *resources: Resource) -> list[str]:
-    messages: list[Message] = list(analyze(Snapshot(resources)))
-    return [f"{item.level} [{item.code}] ({item.origin}) {item.text}" for item in messages]
 
 
 def test_the_modules_virtual_service_without_a_destination_rule() -> None:
