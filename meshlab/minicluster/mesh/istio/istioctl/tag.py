@@ -136,12 +136,10 @@ def conflicts(hooks: Sequence[Obj], services: Sequence[Obj], injectors: Sequence
         Resource({"apiVersion": "admissionregistration.k8s.io/v1", **item, "kind": INJECTOR})
         for item in (*others, *injectors)
     ]
-    found = dict.fromkeys(
-        report.line(item) for item in webhook.analyze(Snapshot(resources)) if item.resource.name in names
-    )
+    found = {report.line(item) for item in webhook.analyze(Snapshot(resources)) if item.resource.name in names}
     if not found:
         return ""
-    return "\n".join(["creating tag would conflict, pass --skip-confirmation to proceed:", *found])
+    return "\n".join(["creating tag would conflict, pass --skip-confirmation to proceed:", *sorted(found)])
 
 
 async def _list(api: KubeApi, output: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -125,3 +126,18 @@ async def test_what_cannot_be_done_is_said(revisions: Any, arguments: list[str],
     found, _, err = await revisions.istioctl("tag", *arguments)
     assert found == code
     assert words in err
+
+
+async def test_a_tag_that_would_inject_twice_is_asked_about(revisions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = revisions
+    assert (await lab.istioctl("tag", "set", "prod", "-r", "next"))[0] == 0
+    arguments = ["tag", "set", "prod", "-r", "next", "--overwrite", "--webhook-name", "again"]
+    for answer, made in (("n\n", False), ("y\n", True)):
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        code, out, err = await lab.istioctl(*arguments)
+        assert code == 0
+        assert "creating tag would conflict, pass --skip-confirmation to proceed:\nError [IST0139]" in err
+        assert out.startswith("Apply anyways? [y/N]")
+        assert ("created" in out) is made
+    code, out, err = await lab.istioctl(*arguments, "-y")
+    assert (code, err) == (0, "")
