@@ -24,7 +24,7 @@ def analyze(snapshot: Snapshot) -> Iterator[Message]:
         for index, server in enumerate(gateway.spec.get("servers") or []):
             number = (server.get("port") or {}).get("number")
             path: Path = ("spec", "servers", index, "port", "number")
-            if ports and isinstance(number, int) and number not in ports:
+            if isinstance(number, int) and number not in ports:
                 yield message("IST0162", gateway, number, text, path=path)
 
 
@@ -38,5 +38,7 @@ def _service_ports(snapshot: Snapshot, pods: list[Resource]) -> set[int]:
         ]
         if selected:
             for port in service.spec.get("ports") or []:
+                if port.get("protocol", "TCP") != "TCP":
+                    continue
                 ports |= {value for value in (port.get("port"), port.get("targetPort")) if isinstance(value, int)}
     return ports

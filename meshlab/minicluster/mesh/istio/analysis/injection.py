@@ -19,15 +19,20 @@ def analyze(snapshot: Snapshot) -> Iterator[Message]:
     injected = set()
     for namespace in snapshot.of("namespaces"):
         name, labels = namespace.name, namespace.labels
-        if name == "istio-system" or name in SYSTEM_NAMESPACES or labels.get(DATAPLANE_MODE) == "ambient":
+        if name == "istio-system" or name in SYSTEM_NAMESPACES:
             continue
         legacy, revision = labels.get(INJECTION, ""), labels.get(REVISION)
+        ambient = labels.get(DATAPLANE_MODE) == "ambient"
         at = ("metadata", "name")
-        if not legacy and revision is None:
+        ways = ((INJECTION, bool(legacy)), (REVISION, revision is not None), (DATAPLANE_MODE, ambient))
+        stated = [label for label, present in ways if present]
+        if len(stated) > 1 and not (ambient and stated[0] == INJECTION and legacy != "enabled"):
+            yield message("IST0123", namespace, go_list(stated), path=at)
+        elif ambient:
+            continue
+        elif not legacy and revision is None:
             code = "IST0148" if every_namespace else "IST0102"
             yield message(code, namespace, name, path=at)
-        elif revision is not None and legacy:
-            yield message("IST0123", namespace, go_list([INJECTION, REVISION]), path=at)
         elif revision is not None or legacy == "enabled":
             injected.add(name)
     for pod in snapshot.of("pods"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from meshlab.minicluster.mesh.hostnames import host_matches
@@ -41,13 +41,19 @@ class Registry:
     def _add(self, name: str, host: Host) -> None:
         self._hosts.setdefault(name, []).append(host)
 
-    def find(self, host: str, namespace: str) -> Host | None:
-        """What ``host``, written in a resource of ``namespace``, refers to; wildcards of ServiceEntries count."""
+    def find(self, host: str, namespace: str, export_to: Sequence[str] = ()) -> Host | None:
+        """What ``host``, written in a resource of ``namespace``, refers to; wildcards of ServiceEntries count.
+
+        Where the resource is exported to certain namespaces only, the host has to be visible from one of those.
+        """
+        viewers = {namespace if scope == "." else scope for scope in export_to}
+        if not viewers or "*" in viewers:
+            viewers = {namespace}
         full = resolve_host(host, namespace)
         visible = {
             name: found
             for name, hosts in self._hosts.items()
-            if (found := next((item for item in hosts if item.visible_from(namespace)), None))
+            if (found := next((item for item in hosts if any(map(item.visible_from, viewers))), None))
         }
         if full in visible:
             return visible[full]

@@ -168,6 +168,23 @@ def test_injection_of_namespaces() -> None:
     assert "labels [istio-injection istio.io/rev], which" in messages[1]
 
 
+@pytest.mark.parametrize(
+    ("labels", "stated"),
+    [
+        ({"istio.io/dataplane-mode": "ambient"}, ""),
+        ({"istio.io/dataplane-mode": "ambient", "istio-injection": "disabled"}, ""),
+        (
+            {"istio.io/dataplane-mode": "ambient", "istio-injection": "enabled"},
+            "[istio-injection istio.io/dataplane-mode]",
+        ),
+        ({"istio.io/dataplane-mode": "ambient", "istio.io/rev": "x"}, "[istio.io/rev istio.io/dataplane-mode]"),
+    ],
+)
+def test_a_namespace_is_in_the_mesh_in_one_way(labels: dict[str, str], stated: str) -> None:
+    messages = found(injection.analyze, obj("v1", "Namespace", "n", labels=labels))
+    assert [stated in message for message in messages] == ([True] if stated else [])
+
+
 def test_injection_of_pods() -> None:
     enabled = obj("v1", "Namespace", "default", labels={"istio-injection": "enabled"})
     missing = (

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from meshlab.minicluster.mesh.istio.analysis import credentials, gatewayconflicts, jwtclaims, virtualservice
+from meshlab.minicluster.mesh.istio.analysis import gateway as ports
 from meshlab.minicluster.mesh.istio.analysis.model import Resource
 from tests.unit.minicluster.mesh.istio.analysis.builders import NETWORKING, SECURITY, codes, found, obj, pod, secret
 
@@ -117,6 +118,41 @@ def test_a_credential_is_looked_for_where_the_pods_are() -> None:
         'Error [IST0101] (Gateway default/g) Referenced credentialName not found: "cert"'
     ]
     assert found(credentials.analyze, public, beside) == []  # no pods: the selector is reported by another analyzer
+
+
+def test_a_port_is_on_a_service_of_the_pods() -> None:
+    public, proxy = gateway("g", server("x", port=8002)), pod("p", INGRESS)
+
+    def front(**port: Any) -> Resource:
+        return obj("v1", "Service", "s", {"selector": INGRESS, "ports": [port]})
+
+    assert codes(ports.analyze, public, proxy) == [("IST0162", "Gateway default/g")]
+    assert codes(ports.analyze, public, proxy, front(port=8002, protocol="UDP")) == [("IST0162", "Gateway default/g")]
+    assert codes(ports.analyze, public, proxy, front(port=80, targetPort=8002)) == []
+    assert codes(ports.analyze, public, proxy, front(port=8002, targetPort=9000)) == []
+
+
+def test_one_host_for_some_namespaces_and_for_all() -> None:
+    def routes(name: str, host: str, *scopes: str) -> Resource:
+        spec = {"hosts": [host], **({"exportTo": list(scopes)} if scopes else {})}
+        return obj(NETWORKING, "VirtualService", name, spec, "shop")
+
+    def names(*resources: Resource) -> list[str]:
+        return [origin.rpartition("/")[2] for _, origin in codes(virtualservice.conflicts, *resources)]
+
+    assert names(routes("a", "*.shop.io"), routes("b", "*.shop.io")) == ["a", "b"]
+    assert names(routes("a", "*.shop.io"), routes("b", "*.io")) == []  # the narrower one wins, everywhere
+    assert names(routes("a", "*.shop.io", "."), routes("b", "*.io")) == ["a", "b"]
+    assert names(routes("a", "*.shop.io", "one"), routes("b", "*.shop.io", "two")) == []
+    assert names(routes("a", "*.shop.io", "."), routes("b", "*.shop.io", "shop", "two")) == ["a", "b"]
+
+
+def test_a_destination_is_visible_to_those_who_get_the_routes() -> None:
+    web = obj("v1", "Service", "web", {"ports": [{"port": 80}]}, annotations={"networking.istio.io/exportTo": ".,one"})
+    for scopes, found_there in (([], True), (["*"], True), (["one"], True), (["two"], False), (["two", "."], True)):
+        routes: Any = {"exportTo": scopes, "http": [{"route": [{"destination": {"host": "web"}}]}]}
+        messages = codes(virtualservice.hosts, virtual_service("v", routes), web)
+        assert messages == ([] if found_there else [("IST0101", "VirtualService default/v")]), scopes
 
 
 def test_routing_by_claims_needs_authentication() -> None:
