@@ -21,6 +21,7 @@ from meshlab.minicluster.mesh.istio.analysis import (
     gateway,
     gatewayconflicts,
     injection,
+    jwks,
     jwtclaims,
     kubernetesgateway,
     matches,
@@ -54,6 +55,11 @@ ANALYZERS: tuple[Analyzer, ...] = tuple(
             annotation.analyze,
         ),
         ("applicationUID.Analyzer", "Checks invalid application UID", deployment.user_ids),
+        (
+            "authn.BlockedCIDRsAnalyzer",
+            "Checks that BLOCKED_CIDRS_IN_JWKS_URIS is configured on istiod when RequestAuthentication resources exist",
+            jwks.analyze,
+        ),
         ("auth.AuthorizationPoliciesAnalyzer", "Checks the validity of authorization policies", authorization.analyze),
         ("conditions.ConditionAnalyzer", "Checks for negative status conditions on resources", conditions.analyze),
         ("deployment.MultiServiceAnalyzer", "Checks association between services and pods", deployment.services),
@@ -69,6 +75,11 @@ ANALYZERS: tuple[Analyzer, ...] = tuple(
             destinationrule.analyze,
         ),
         ("envoyfilter.EnvoyPatchAnalyzer", "Checks an envoyFilters ", envoyfilter.analyze),
+        (
+            "envoyfilter.RouteCacheAnalyzer",
+            "Checks for EnvoyFilters used with route-dependent authorization",
+            envoyfilter.route_cache,
+        ),
         ("gateway.CertificateAnalyzer", "Checks a gateway certificate", gatewayconflicts.certificates),
         (
             "gateway.ConflictingGatewayAnalyzer",

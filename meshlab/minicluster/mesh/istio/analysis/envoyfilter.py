@@ -1,13 +1,17 @@
-"""EnvoyFilters: operations that depend on what others do, or that are ignored (IST0151 to IST0155)."""
+"""EnvoyFilters: operations that depend on what others do, or that are ignored; filters behind a route's policy.
+
+IST0151 to IST0155, IST0178.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.istio.analysis.model import Message, Path, Snapshot, message
+from meshlab.minicluster.mesh.istio.analysis.model import Message, Path, Resource, Snapshot, message
 
 ENVOY_FILTERS = "envoyfilters.networking.istio.io"
+GATEWAY_API = "gateway.networking.k8s.io"
 ROUTES = frozenset({"ROUTE_CONFIGURATION", "HTTP_ROUTE"})
 FILTERS = frozenset({"HTTP_FILTER", "NETWORK_FILTER"})
 INSERTIONS = frozenset({"INSERT_BEFORE", "INSERT_AFTER"})
@@ -34,6 +38,24 @@ def analyze(snapshot: Snapshot) -> Iterator[Message]:
                 yield message(code, resource, path=at)
             if ((entry.get("match") or {}).get("proxy") or {}).get("proxyVersion"):
                 of_one_version.add(name)
+
+
+def route_cache(snapshot: Snapshot) -> Iterator[Message]:
+    """HTTP filters at gateways, where a policy targets an HTTPRoute: they may make Envoy choose another route."""
+    if not any(_targets_route(policy) for policy in snapshot.of("authorizationpolicies.security.istio.io")):
+        return
+    for resource in snapshot.of(ENVOY_FILTERS):
+        for index, entry in enumerate(resource.spec.get("configPatches") or []):
+            context = (entry.get("match") or {}).get("context")
+            if entry.get("applyTo") == "HTTP_FILTER" and context not in ("SIDECAR_INBOUND", "SIDECAR_OUTBOUND"):
+                path: Path = ("spec", "configPatches", index)
+                yield message("IST0178", resource, path=path)
+                break
+
+
+def _targets_route(policy: Resource) -> bool:
+    references = [policy.spec.get("targetRef") or {}, *(policy.spec.get("targetRefs") or [])]
+    return any((item.get("group"), item.get("kind")) == (GATEWAY_API, "HTTPRoute") for item in references)
 
 
 def _misused(apply_to: str, operation: str) -> str:

@@ -310,10 +310,26 @@ MESSAGES = _table(
         "The host {} defined in the DestinationRule does not match any services in the mesh.",
     ),
     (
+        "IST0175",
+        "Warning",
+        "JwksUriFetchUnrestricted",
+        "BLOCKED_CIDRS_IN_JWKS_URIS is not configured but {} RequestAuthentication resource(s) exist ({}). Consider "
+        "configuring it to restrict JWKS URI fetches to trusted networks.",
+    ),
+    (
         "IST0177",
         "Warning",
         "ConflictingServiceEntryProtocol",
         "Multiple ServiceEntries ({}) define the same host {} and port {} with conflicting protocols ({}).",
+    ),
+    (
+        "IST0178",
+        "Warning",
+        "EnvoyFilterMayClearRouteCache",
+        "Using an EnvoyFilter with route-dependent filters may cause the routing cache to be cleared after the "
+        "route-dependent filter has run. This can cause a request to be routed differently than it was when the "
+        "route-dependent filter was evaluated. See "
+        "https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/http/http_filters.html#security-considerations.",
     ),
 )
 

@@ -8,7 +8,7 @@ import pytest
 
 from meshlab.minicluster.mesh.istio.analysis import envoyfilter
 from meshlab.minicluster.mesh.istio.analysis.model import Resource
-from tests.unit.minicluster.mesh.istio.analysis.builders import NETWORKING, codes, obj
+from tests.unit.minicluster.mesh.istio.analysis.builders import NETWORKING, SECURITY, codes, obj
 
 
 def patch(operation: str, apply_to: str = "HTTP_FILTER", version: str = "", **value: Any) -> dict[str, Any]:
@@ -61,3 +61,16 @@ def test_a_filter_that_was_patched_for_one_version() -> None:
 
 def test_an_unfinished_patch_ends_the_check() -> None:
     assert codes(envoyfilter.analyze, envoy_filter("e", {"applyTo": "CLUSTER"}, patch("INSERT_AFTER"))) == []
+
+
+@pytest.mark.parametrize(
+    ("context", "kind", "warned"),
+    [("GATEWAY", "HTTPRoute", True), ("", "HTTPRoute", True), ("SIDECAR_INBOUND", "HTTPRoute", False),
+     ("GATEWAY", "Gateway", False)],
+)  # fmt: skip
+def test_a_filter_may_change_the_route_that_a_policy_judged(context: str, kind: str, warned: bool) -> None:
+    policy = {"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": kind, "name": "r"}]}
+    patched = {**patch("INSERT_FIRST"), "match": {"context": context} if context else {}}
+    resources = envoy_filter("e", patched, patched), obj(SECURITY, "AuthorizationPolicy", "p", policy)
+    expected = [("IST0178", "EnvoyFilter default/e")] if warned else []
+    assert codes(envoyfilter.route_cache, *resources) == expected

@@ -13,6 +13,7 @@ from meshlab.minicluster.mesh.istio.analysis import (
     deployment,
     deprecation,
     destinationrule,
+    jwks,
     matches,
     proxyimage,
     serviceentry,
@@ -20,13 +21,13 @@ from meshlab.minicluster.mesh.istio.analysis import (
 )
 from meshlab.minicluster.mesh.istio.analysis.model import Resource
 from meshlab.minicluster.mesh.istio.manifests.webhooks import injector_webhooks
-from tests.unit.minicluster.mesh.istio.analysis.builders import NETWORKING, codes, config_map, found, obj, pod
+from tests.unit.minicluster.mesh.istio.analysis.builders import NETWORKING, SECURITY, codes, config_map, found, obj, pod
 
 MEMBER = {"app": "web", "sidecar.istio.io/inject": "true"}
 
 
-def one_deployment(labels: dict[str, str], spec: Any = None, **metadata: Any) -> Resource:
-    template = {"metadata": {"labels": labels}, "spec": spec or {"containers": [{"name": "app"}]}}
+def one_deployment(pod_labels: dict[str, str], spec: Any = None, **metadata: Any) -> Resource:
+    template = {"metadata": {"labels": pod_labels}, "spec": spec or {"containers": [{"name": "app"}]}}
     return obj("apps/v1", "Deployment", "web", {"template": template}, **metadata)
 
 
@@ -258,3 +259,19 @@ def test_a_prefix_covers_a_longer_one() -> None:
         {"match": [{"uri": {"prefix": "/shop/cart"}, "method": {"exact": "PUT"}}]},
     ]}  # fmt: skip
     assert found(matches.analyze, obj(NETWORKING, "VirtualService", "v", by_method)) == []
+
+
+def test_istiod_fetches_keys_from_anywhere() -> None:
+    policies = [obj(SECURITY, "RequestAuthentication", f"r{number}", {}) for number in range(7)]
+
+    def control_plane(value: str) -> Resource:
+        containers = [{"name": "discovery", "env": [{"name": "BLOCKED_CIDRS_IN_JWKS_URIS", "value": value}]}]
+        return one_deployment({}, {"containers": containers}, labels={"app": "istiod"})
+
+    assert found(jwks.analyze, *policies, control_plane("")) == [
+        "Warning [IST0175] (Deployment default/web) BLOCKED_CIDRS_IN_JWKS_URIS is not configured but 7 "
+        "RequestAuthentication resource(s) exist (default/r0, default/r1, default/r2, default/r3, default/r4, and 2 "
+        "more). Consider configuring it to restrict JWKS URI fetches to trusted networks."
+    ]
+    assert found(jwks.analyze, *policies, control_plane("10.0.0.0/8")) == []
+    assert found(jwks.analyze, control_plane("")) == []
