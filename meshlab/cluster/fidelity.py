@@ -28,8 +28,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "proxy.tcp",
         "differs",
-        "Raw TCP leaves a pod past its own sidecar (only http_proxy and https_proxy are set), unless the program asks "
-        "the proxy for a tunnel, as curl -p does. HTTPS, inbound TCP and gateways are proxied as upstream.",
+        "Programs of the lab's images (nc, telnet, wget, redis-cli, fortio ...) bring every connection to their "
+        "sidecar, curl asks it for a tunnel. What a shell opens by /dev/tcp goes round it.",
     ),
     Capability(
         "traffic.sniffing",
@@ -40,15 +40,16 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "traffic.original_dst",
         "differs",
-        "Sidecars know what a program asked for, not where it connected: ServiceEntries without endpoints (resolution "
-        "NONE) and load balancing PASSTHROUGH go by name; virtual addresses are not allocated to ServiceEntries; "
-        "DestinationRule tunnel settings and the ports of Sidecar egress listeners change nothing.",
+        "Of requests by http_proxy sidecars know what a program asked for, not where it connected: ServiceEntries with "
+        "resolution NONE and load balancing PASSTHROUGH go by name there. Connections of other programs go where they "
+        "were going.",
     ),
     Capability(
         "capture.transparent",
-        "no",
-        "No iptables and no istio-init: programs reach their sidecar by http_proxy and https_proxy, which `env` in an "
-        "injected container shows. A program that ignores them goes round the sidecar.",
+        "differs",
+        "No iptables and no istio-init: the images' programs bring their connections to virtualOutbound by themselves, "
+        "HTTP clients by http_proxy and HTTPS_PROXY, which `env` in an injected container shows. The annotations "
+        "traffic.sidecar.istio.io/* count as upstream.",
     ),
     Capability(
         "capture.inbound",
@@ -58,8 +59,9 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "proxy.listeners",
         "differs",
-        "Listener and route-configuration names differ from a captured pod's (http_proxy, one listener per inbound "
-        "port); clusters, virtual hosts and endpoints are named as upstream's. Ports that nobody declared have none.",
+        "Outbound listeners, routes, clusters, virtual hosts and endpoints are named as upstream's. Beside them there "
+        "is http_proxy, a listener and routes for programs that use it; and there is one listener per inbound port. "
+        "Ports that nobody declared have none.",
     ),
     Capability(
         "proxy.admin",
@@ -149,7 +151,9 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "net.dns",
         "differs",
-        "No DNS server: the lab's programs read Service and pod names from a table of the lab.",
+        "No DNS server: the lab's programs read Service and pod names from a table of the lab, and hosts of "
+        "ServiceEntries where ISTIO_META_DNS_CAPTURE is set. An HTTP client behind a sidecar resolves no names, so an "
+        "unknown one gives the proxy's answer.",
     ),
     Capability("net.udp", "no", "Services carry TCP over IPv4 only."),
     Capability("net.sniff", "no", "No packet capture; use a relay."),

@@ -56,6 +56,10 @@ class PodContext:
     container_dir: str
     """This container's own directory: bin/, logs, private files."""
     zone: str = ""
+    capture: dict[str, str] = field(default_factory=dict)
+    """Annotations that say which connections the sidecar takes (`network.capture.CaptureRules`); none: all."""
+    captures_dns: bool = False
+    """Whether the sidecar answers questions for names, and so knows those that only the mesh knows."""
     mounts: dict[str, str] = field(default_factory=dict)
     """Where volumes really are, by mountPath; empty where a private root has them at their mountPath."""
 

@@ -66,6 +66,7 @@ class World:
         self.prefix = prefix
         self.objects: dict[str, list[Obj]] = defaultdict(list)
         self.mesh_config: Obj = {}
+        self.proxy_metadata: dict[str, str] = {}
         self._seconds = 0
 
     def add(self, obj: Obj) -> Obj:
@@ -187,6 +188,7 @@ class World:
             labels=metadata["labels"],
             version="1.31.0",
             cluster=f"{name}.{namespace}",
+            metadata=self.proxy_metadata,
         )
 
     def build(

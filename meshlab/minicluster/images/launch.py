@@ -159,6 +159,7 @@ def curl_launcher(curl: Path, pod: PodContext, context_path: Path) -> str:
         f"names={shlex.quote(pod.names_file)} ports={shlex.quote(pod.ports_file)}\n"
         '[ "$config" -nt "$names" ] && [ ! "$ports" -nt "$config" ] || '
         f"{refresh}\n"
+        f"{_past_the_sidecar(pod, context_path) if pod.capture else ''}"
         f"sockets={shlex.quote(pod.runtime_dir)} socket=\n"
         "for argument do\n"
         "  shift\n"
@@ -169,6 +170,21 @@ def curl_launcher(curl: Path, pod: PodContext, context_path: Path) -> str:
         '  case $argument in --next|-:) set -- "$@" -K "$config" ;; esac\n'
         "done\n"
         f'exec {shlex.quote(str(curl))} -q -K "$config" ${{socket:+--unix-socket "$socket"}} "$@"\n'
+    )
+
+
+def _past_the_sidecar(pod: PodContext, context_path: Path) -> str:
+    """Lines of the launcher for a pod whose annotations keep some connections from the sidecar."""
+    code = (
+        f"import sys; sys.path[:0] = {_import_path()!r}; "
+        "from meshlab.minicluster.images.curl.config import prepare_direct; "
+        f"sys.exit(prepare_direct({str(context_path)!r}, {f'{pod.container_dir}/curl-direct.conf'!r}, sys.argv[1:]))"
+    )
+    return (
+        f'if {shlex.quote(sys.executable)} -IS -c {shlex.quote(code)} "$@"; then\n'
+        f"  config={shlex.quote(f'{pod.container_dir}/curl-direct.conf')}\n"
+        "  set -- --noproxy '*' \"$@\"\n"
+        "fi\n"
     )
 
 

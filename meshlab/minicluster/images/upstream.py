@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from meshlab.minicluster.images.dial import PodNetwork, UnknownHost, proxy_for
+from meshlab.minicluster.images.dial import PodNetwork, UnknownHost
 from meshlab.minicluster.pod import PodContext
 
 
@@ -31,8 +32,9 @@ async def get(pod: PodContext, url: str, *, headers: Mapping[str, str], timeout_
     Raises:
         Unreachable: no connection, or no answer within the time.
     """
-    scheme, _, rest = url.partition("://")
-    proxy = proxy_for(rest.partition("/")[0].partition(":")[0], scheme)
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    proxy = PodNetwork(pod).proxy_for(parts.hostname or "", port, parts.scheme)
     connector = TCPConnector(
         resolver=_LabResolver(pod), local_addr=(pod.pod_ip, 0), force_close=True, use_dns_cache=False
     )

@@ -14,6 +14,15 @@ def is_address(name: str) -> bool:
     return True
 
 
+def is_network(text: str) -> bool:
+    """Whether the text is an IP address or a range of them in CIDR notation."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
 def host_matches(pattern: str, host: str) -> bool:
     """Whether a pattern covers a host; the host may be a narrower pattern itself."""
     if pattern in ("*", host):

@@ -19,7 +19,8 @@ from meshlab.minicluster.mesh.observation import Observation
 from meshlab.minicluster.mesh.patches import PatchSet
 from meshlab.minicluster.mesh.policy import AuthorizationRule, JwtPolicy, LocalityPolicy, ServicePolicy
 from meshlab.minicluster.mesh.providers import AccessLogSink, ExternalAuthorizer, ProxyTracing, Tracing
-from meshlab.minicluster.mesh.routing import Destination, Gateway, Retry, RouteTable
+from meshlab.minicluster.mesh.routing import Gateway, Retry, RouteTable
+from meshlab.minicluster.mesh.sidecars import SidecarScope
 
 Labels = Mapping[str, str]
 
@@ -140,6 +141,10 @@ class Service:
     ports: tuple[ServicePort, ...]
     addresses: tuple[str, ...] = ()
     """Virtual addresses (ClusterIPs); empty for headless services."""
+    networks: tuple[str, ...] = ()
+    """Ranges of addresses, in CIDR notation, that mean the service to clients that connect to one of them."""
+    allocated: tuple[str, ...] = ()
+    """Addresses that the control plane has given to a service without any, for clients whose names it resolves."""
     resolution: Resolution = Resolution.ENDPOINTS
     selector: Labels = field(default_factory=dict)
     export_to: frozenset[str] = frozenset({ANY_NAMESPACE})
@@ -157,6 +162,15 @@ class Service:
     def port(self, number: int) -> ServicePort | None:
         """The port of that number."""
         return next((port for port in self.ports if port.number == number), None)
+
+    def captured_addresses(self, *, allocated: bool) -> tuple[str, ...]:
+        """The IPv4 addresses by which a captured connection is known to be for the service.
+
+        Args:
+            allocated: whether the client's names resolve to allocated addresses.
+        """
+        found = self.addresses or (self.allocated if allocated else ())
+        return tuple(address for address in found if ":" not in address)
 
     def identities(self) -> tuple[tuple[str, str], ...]:
         """The (namespace, service account) pairs behind the service, sorted."""
@@ -189,6 +203,8 @@ class Workload:
     """Of the application containers only, not of the sidecar."""
     locality: Locality = Locality()
     mesh_tls: bool = False
+    inbound_rules: Labels = field(default_factory=dict)
+    """Annotations that say which of its ports the proxy leaves alone (`network.capture`); none: it takes all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,34 +282,6 @@ class Settings:
     """Whether connections to HTTP ports use HTTP/2 unless a policy says otherwise."""
     locality: LocalityPolicy = field(default_factory=LocalityPolicy)
     """How places count where no policy says."""
-
-
-@dataclass(frozen=True, slots=True)
-class IngressListener:
-    """A port on which some workloads receive, in place of what services and containers say."""
-
-    port: int
-    protocol: Protocol
-    target_port: int
-    """Where the program listens."""
-
-
-@dataclass(frozen=True, slots=True)
-class SidecarScope:
-    """What some workloads may reach outside and receive, when it differs from the mesh's setting."""
-
-    namespace: str
-    """Empty: the whole mesh."""
-    selector: Labels
-    allow_unknown_hosts: bool | None
-    hosts: tuple[tuple[str, str], ...] | None
-    """(namespace or ``*``, host pattern) pairs that are visible; None: everything."""
-    ref: ConfigRef
-    ingress: tuple[IngressListener, ...] = ()
-    """Empty: the ports of services and containers."""
-    egress_proxy: Destination | None = None
-    """Where requests to unknown hosts go instead of to their own address."""
-    created: str = ""
 
 
 class Ground:

@@ -225,6 +225,8 @@ class L4Match:
     """Conditions on a connection."""
 
     sni_hosts: tuple[str, ...] = ()
+    destination_subnets: tuple[str, ...] = ()
+    """Where the client connects to: addresses, or ranges such as ``10.1.0.0/16``; only captured connections tell."""
     port: int | None = None
     source_labels: Mapping[str, str] = field(default_factory=dict)
     source_namespace: str = ""
@@ -257,6 +259,13 @@ class RouteTable:
     """Written by clients for a service of another namespace; for them it goes before the service's own routes."""
     falls_back: bool = False
     """On a port for which it has no route, a service is reached as if there were no table."""
+
+    @property
+    def destinations(self) -> frozenset[str]:
+        """The hosts to which its routes send anything."""
+        routes: list[HttpRoute | L4Route] = [*self.http, *self.tcp, *self.tls]
+        splits = {split.destination.host for route in routes for split in route.splits}
+        return frozenset(splits | {mirror.destination.host for route in self.http for mirror in route.mirrors})
 
     @property
     def age(self) -> tuple[str, str, str]:

@@ -6,7 +6,7 @@ Proxies of one namespace see the same unless some resource selects by label; `sc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from meshlab.minicluster.mesh.hostnames import host_matches
@@ -17,13 +17,14 @@ from meshlab.minicluster.mesh.model import (
     Protocol,
     ProxyNode,
     Service,
-    SidecarScope,
     Workload,
     matches,
     visible,
 )
-from meshlab.minicluster.mesh.policy import ServicePolicy, TrafficPolicy
+from meshlab.minicluster.mesh.policy import ConnectionPool, ServicePolicy, TrafficPolicy
 from meshlab.minicluster.mesh.routing import MESH_GATEWAY, Destination, HttpMatch, L4Match, RouteTable
+from meshlab.minicluster.mesh.sidecars import EgressListener, SidecarScope
+from meshlab.minicluster.network.capture import captures_inbound
 
 SIDECAR_PORTS = frozenset({15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090})
 """Ports of the sidecar itself; an application that asks for one of them does not get it."""
@@ -76,19 +77,55 @@ class Scope:
         """The visible services by host, sorted; the client's own namespace wins over others for the same host."""
         found: dict[str, Service] = {}
         candidates = [
-            s
+            imported
             for s in self.mesh.services
-            if visible(s.export_to, self.namespace) and self._in_egress(s.namespace, s.host)
+            if visible(s.export_to, self.namespace) and (imported := self._imported(s)) is not None
         ]
-        for service in sorted(candidates, key=lambda s: (not s.kubernetes, s.namespace != self.namespace)):
+        for service in sorted(candidates, key=self._nearness):
             found.setdefault(service.host, service)
+        if self.imported:
+            routed = [s for s in self.mesh.services if s.host in self.imported and visible(s.export_to, self.namespace)]
+            for service in sorted(routed, key=self._nearness):
+                found.setdefault(service.host, service)
         return dict(sorted(found.items()))
 
+    @cached_property
+    def imported(self) -> frozenset[str]:
+        """The hosts that clients see because routes lead there, beside those that their Sidecar names, as upstream."""
+        if not self._egress:
+            return frozenset()
+        return frozenset(host for table in self.mesh_tables.values() for host in table.destinations)
+
+    def _nearness(self, service: Service) -> tuple[bool, bool]:
+        return (not service.kubernetes, service.namespace != self.namespace)
+
+    def _imported(self, service: Service) -> Service | None:
+        """A service as far as the egress listeners let clients see it: whole, some of its ports, or not at all."""
+        if not self._egress:
+            return service
+        listeners = [each for each in self._egress if each.covers(service.namespace, service.host, self.namespace)]
+        if any(not listener.port or listener.is_http_proxy for listener in listeners):
+            return service
+        numbers = {listener.port for listener in listeners}
+        ports = tuple(port for port in service.ports if port.number in numbers)
+        return replace(service, ports=ports) if ports else None
+
     def _in_egress(self, namespace: str, host: str) -> bool:
-        hosts = self.sidecar.hosts if self.sidecar is not None else None
-        if hosts is None:
-            return True
-        return any(owner in ("*", namespace) and host_matches(pattern, host) for owner, pattern in hosts)
+        return not self._egress or any(each.covers(namespace, host, self.namespace) for each in self._egress)
+
+    @property
+    def _egress(self) -> Sequence[EgressListener]:
+        return self.sidecar.egress if self.sidecar is not None else ()
+
+    def bound_listener(self, service: Service, port: int) -> EgressListener | None:
+        """The listener to which programs themselves connect for a port of a service."""
+        bound = [each for each in self._egress if each.bind and each.port == port and not each.is_http_proxy]
+        return next((each for each in bound if each.covers(service.namespace, service.host, self.namespace)), None)
+
+    @property
+    def http_proxies(self) -> Sequence[EgressListener]:
+        """Listeners that programs use as an HTTP proxy."""
+        return [listener for listener in self._egress if listener.is_http_proxy and listener.port]
 
     def find_service(self, host: str) -> Service | None:
         """The visible service for a host: by its name, else by the longest wildcard that covers it."""
@@ -204,6 +241,12 @@ class InboundPort:
     """(host, service port) of the services that lead here, oldest first."""
     app_port: int = 0
     """Where the program listens, if elsewhere."""
+    app_path: str = ""
+    """The program's unix socket, if that is where it listens."""
+    captured: bool = True
+    """Whether the proxy looks at what comes in; if not, bytes go to the program as they are."""
+    pool: ConnectionPool | None = None
+    """How connections to the program behave."""
 
     @property
     def service_port(self) -> int:
@@ -216,10 +259,11 @@ class InboundPort:
         return self.protocol.is_http or self.protocol is Protocol.AUTO
 
 
-def inbound_ports(mesh: Mesh, proxy: ProxyNode) -> list[InboundPort]:
+def inbound_ports(mesh: Mesh, proxy: ProxyNode, view: Scope) -> list[InboundPort]:
     """The ports a sidecar serves: targets of the services that select the pod, then the pod's other declared ports.
 
-    Where several services lead to one port the oldest one decides its protocol.
+    Where several services lead to one port the oldest one decides its protocol. Connections to the program behave as
+    the service's policy wants it of clients, unless a Sidecar says otherwise.
     """
     workload = mesh.workloads_by_name.get((proxy.namespace, proxy.pod))
     labels = workload.labels if workload is not None else proxy.labels
@@ -239,6 +283,17 @@ def inbound_ports(mesh: Mesh, proxy: ProxyNode) -> list[InboundPort]:
     for declared in workload.ports if workload is not None and not ingress else ():
         if declared.protocol == "TCP":
             protocols.setdefault(declared.number, Protocol.AUTO)
+    rules = workload.inbound_rules if workload is not None else {}
+
+    def pool(port: int) -> ConnectionPool | None:
+        listener = ingress.get(port)
+        if listener is not None and listener.pool is not None:
+            return listener.pool
+        if scope is not None and scope.inbound_pool is not None:
+            return scope.inbound_pool
+        host, number = next(iter(leading.get(port, ())), ("", 0))
+        return view.traffic_policy(host, proxy.namespace, number).connection_pool if host else None
+
     return [
         InboundPort(
             port=port,
@@ -246,6 +301,9 @@ def inbound_ports(mesh: Mesh, proxy: ProxyNode) -> list[InboundPort]:
             mtls=mesh.mtls_mode(proxy.namespace, labels, port),
             services=tuple(leading.get(port, ())),
             app_port=ingress[port].target_port if port in ingress else port,
+            app_path=ingress[port].target_path if port in ingress else "",
+            captured=captures_inbound(rules, port),
+            pool=pool(port),
         )
         for port in sorted(protocols)
         if port not in SIDECAR_PORTS

@@ -8,7 +8,10 @@ The file::
 
     {"services": {"ns/name": {"ip": "127.77.64.9", "headless": false, "ports": [{"name": "http", "port": 80}],
                               "endpoints": ["127.77.1.4"], "hosts": {"web-0": ["127.77.1.4"]}, "externalName": ""}},
-     "pods": {"ns/name": "127.77.1.4"}}
+     "pods": {"ns/name": "127.77.1.4"},
+     "hosts": {"db.example.com": [{"addresses": ["240.240.0.1"], "namespace": "ns", "exportTo": ["*"]}]}}
+
+``hosts`` are names that only a mesh knows (`meshnames`), for programs whose sidecar answers their questions.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import orjson
 from meshlab.minicluster.informer import Informer, Key
 from meshlab.minicluster.kubeapi import KubeApi, Obj, object_key
 from meshlab.minicluster.network.addresses import PortMap
+from meshlab.minicluster.network.meshnames import MeshNames
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +84,7 @@ class NameTableWriter:
         self._services = Informer(api, "services")
         self._slices = Informer(api, "endpointslices.discovery.k8s.io")
         self._pods = Informer(api, "pods")
+        self._mesh = MeshNames(api, self._schedule)
         self._slices_of: dict[Key, dict[Key, Obj]] = {}
         self._records: dict[str, Obj] = {}
         self._addresses: dict[str, str] = {}
@@ -96,6 +101,7 @@ class NameTableWriter:
         informers = (self._services, self._slices, self._pods)
         for informer in informers:
             informer.start()
+        await self._mesh.start()
         await asyncio.gather(*(informer.synced.wait() for informer in informers))
         self._ready = True
         self._write()
@@ -105,6 +111,7 @@ class NameTableWriter:
         self._ready = False
         if self._timer is not None:
             self._timer.cancel()
+        await self._mesh.stop()
         for informer in (self._services, self._slices, self._pods):
             await informer.stop()
 
@@ -153,7 +160,8 @@ class NameTableWriter:
             else:
                 self._records[name] = service_record(service, self._slices_of.get(key, {}).values())
         self._stale.clear()
-        content = orjson.dumps({"services": self._records, "pods": self._addresses})
+        table = {"services": self._records, "pods": self._addresses, "hosts": self._mesh.hosts()}
+        content = orjson.dumps(table)
         if content == self._written:
             return
         temporary = self.path.with_name(self.path.name + ".tmp")
@@ -178,6 +186,7 @@ class NameTable:
         self._stamp: tuple[int, int, int] = (0, 0, 0)
         self._services: dict[str, Obj] = {}
         self._pods: dict[str, str] = {}
+        self._hosts: dict[str, list[Obj]] = {}
 
     @property
     def services(self) -> dict[str, Obj]:
@@ -191,8 +200,10 @@ class NameTable:
         self._reload()
         return self._pods
 
-    def resolve(self, name: str, namespace: str) -> list[str]:
+    def resolve(self, name: str, namespace: str, *, mesh: bool = False) -> list[str]:
         """The addresses of a name as seen from a pod of a namespace; empty if the cluster has no such name.
+
+        Names of the mesh count only where the pod's sidecar answers (``mesh``), and then before all others.
 
         An address stands for itself. The search list is upstream's (``ns.svc.cluster.local svc.cluster.local
         cluster.local``, ndots 5); the order of several addresses is random, as CoreDNS answers.
@@ -203,6 +214,9 @@ class NameTable:
             return [name]
         self._reload()
         for _ in range(MAX_ALIASES):
+            found = self._mesh_addresses(name, namespace) if mesh else []
+            if found:
+                return found
             addresses, alias = self._look_up(name, namespace)
             if not alias:
                 random.shuffle(addresses)
@@ -274,6 +288,21 @@ class NameTable:
                         add(host, addresses[0], remapped)
         return special + general
 
+    def _mesh_addresses(self, name: str, namespace: str) -> list[str]:
+        """What the sidecar says of a host: the exact name, else the longest wildcard; its own namespace's first."""
+        wanted = name.lower().rstrip(".")
+        wildcards = [host for host in self._hosts if host.startswith("*") and wanted.endswith(host[1:])]
+        for host in (wanted, *sorted(wildcards, key=len, reverse=True)):
+            entries = [
+                entry
+                for entry in self._hosts.get(host, ())
+                if not entry["exportTo"] or {"*", namespace} & set(entry["exportTo"]) or entry["namespace"] == namespace
+            ]
+            if entries:
+                entry = min(entries, key=lambda entry: entry["namespace"] != namespace)
+                return [address for address in entry["addresses"] if ":" not in address]
+        return []
+
     def _look_up(self, name: str, namespace: str) -> tuple[list[str], str]:
         for candidate in _candidates(name.lower(), namespace):
             addresses, alias = self._absolute(candidate)
@@ -311,6 +340,7 @@ class NameTable:
         if stamp != self._stamp:
             table: dict[str, Any] = json.loads(self._path.read_bytes())
             self._services, self._pods = table["services"], table["pods"]
+            self._hosts = table.get("hosts", {})
             self._stamp = stamp
 
 

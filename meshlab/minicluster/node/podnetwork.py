@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from meshlab.minicluster.images.catalogue import Image
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.network.addresses import LabNetwork, PortMap, hidden_address
+from meshlab.minicluster.network.capture import outbound_annotations
 
 PROXY_PORT = 15001
 """The outbound listener of a sidecar (an HTTP proxy)."""
@@ -32,6 +33,10 @@ class PodNetwork:
     """The containers whose outgoing requests go through the proxy."""
     proxy_ports: frozenset[int]
     ports: PortMap
+    capture: Mapping[str, str] = field(default_factory=dict)
+    """Annotations that say which outgoing connections the proxy takes."""
+    captures_dns: bool = False
+    """Whether the proxy answers questions for names."""
 
     @classmethod
     def allocate(
@@ -66,6 +71,8 @@ class PodNetwork:
             proxied=frozenset(proxied),
             proxy_ports=frozenset(own | PROXY_PORTS) if proxies else frozenset(),
             ports=ports,
+            capture=outbound_annotations((pod.get("metadata") or {}).get("annotations") or {}),
+            captures_dns=any(_captures_dns(c) for c in (*inits, *apps) if c["name"] in proxies),
         )
 
     def bind_ip(self, container: str) -> str:
@@ -86,7 +93,9 @@ class PodNetwork:
         url = self.proxy_url(container)
         if not url:
             return {}
-        names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")
+        # Lower-case names go first with curl, so without them HTTPS_PROXY=... in front of a command counts; for plain
+        # HTTP it knows no other.
+        names = ("http_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
         return {**dict.fromkeys(names, url), "no_proxy": NO_PROXY, "NO_PROXY": NO_PROXY}
 
 
@@ -108,6 +117,11 @@ def declared_ports(containers: Iterable[Obj]) -> list[int]:
 
 def _long_running(inits: Iterable[Obj], apps: Iterable[Obj]) -> list[Obj]:
     return [container for container in inits if container.get("restartPolicy") == "Always"] + list(apps)
+
+
+def _captures_dns(container: Obj) -> bool:
+    variables = {each["name"]: each.get("value") for each in container.get("env") or []}
+    return variables.get("ISTIO_META_DNS_CAPTURE") == "true"
 
 
 def _is_proxy(lookup: Callable[[str], Image | None], container: Obj) -> bool:

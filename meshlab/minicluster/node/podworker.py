@@ -212,6 +212,8 @@ class PodWorker:
             runtime_dir=str(self.runtime.pod_runtime_dir(self.uid)),
             container_dir=str(directory),
             zone=services.zone,
+            capture=dict(network.capture) if record.name in network.proxied else {},
+            captures_dns=network.captures_dns and record.name in network.proxied,
             mounts=mounted,
         )
         return ContainerConfig(

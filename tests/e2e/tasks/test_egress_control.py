@@ -50,10 +50,9 @@ def status(lab: Lab, url: str) -> str:
     return curl(lab, "-o", "/dev/null", "-w", "%{http_code}", url, check=False)
 
 
-def set_mode(lab: Lab, mode: str) -> None:
-    lab.run(
-        "istioctl", "install", "--set", "profile=demo", "--set", f"meshConfig.outboundTrafficPolicy.mode={mode}", "-y"
-    )
+def set_mode(lab: Lab, mode: str, *further: str) -> None:
+    settings = ["profile=demo", f"meshConfig.outboundTrafficPolicy.mode={mode}", *further]
+    lab.run("istioctl", "install", *(word for each in settings for word in ("--set", each)), "-y")
 
 
 def test_unknown_hosts_are_passed_through_by_default(mesh: Lab, outside: str) -> None:
@@ -78,3 +77,16 @@ def test_a_service_entry_opens_the_way_and_can_be_routed(mesh: Lab, outside: str
     assert status(mesh, f"{URL}/delay/3") == "200"
     mesh.kubectl("apply", "-f", "-", stdin=TIMEOUT)
     eventually(lambda: status(mesh, f"{URL}/delay/3") == "504")
+
+
+def test_ranges_may_be_left_out_of_the_mesh(mesh: Lab, outside: str) -> None:
+    """The task's third approach: only the cluster's own addresses are captured, so the registry counts for no others."""
+    service = mesh.kubectl("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}")
+    services = f"{'.'.join(service.split('.')[:2])}.64.0/19"
+    assert status(mesh, f"http://{outside}:8080/get") == "502"
+    set_mode(mesh, "REGISTRY_ONLY", f"values.global.proxy.includeIPRanges={services}")
+    mesh.kubectl("rollout", "restart", "deployment/curl")
+    mesh.kubectl("rollout", "status", "deployment/curl", "--timeout=60s")
+    eventually(lambda: status(mesh, f"http://{outside}:8080/get") == "200")
+    raw = ["kubectl", "exec", "deploy/curl", "-c", "curl", "--", "nc", "-zv", outside, "8080"]
+    assert "open" in mesh.run(*raw).stderr

@@ -41,7 +41,7 @@ def _look_up(table: NameTable, host: str, pod: PodContext) -> tuple[str, list[st
     candidates = [host] if host.endswith(".") or host.count(".") >= 5 else [f"{host}.{domain}" for domain in search]
     for candidate in (*candidates, host):
         # With a dot at the end the table does not search on its own.
-        addresses = table.resolve(candidate.rstrip(".") + ".", pod.namespace)
+        addresses = table.resolve(candidate.rstrip(".") + ".", pod.namespace, mesh=pod.captures_dns)
         if addresses:
             return candidate.rstrip("."), addresses
     return host, []

@@ -7,7 +7,10 @@ import selectors
 import socket
 from collections.abc import Callable
 
+from meshlab.minicluster.network.queues import wait_until_read
+
 PIECE = 65536
+GUESSING_S = 0.1
 
 
 class Silence(Exception):
@@ -53,7 +56,7 @@ def pump(
                         connection.sendall(data)
                     else:
                         selector.unregister(0)
-                        connection.shutdown(socket.SHUT_WR)
+                        _end(connection)
                 else:
                     data = connection.recv(PIECE)
                     if not data:
@@ -64,6 +67,12 @@ def pump(
 def _send_file(connection: socket.socket) -> None:
     while data := os.read(0, PIECE):
         connection.sendall(data)
+    _end(connection)
+
+
+def _end(connection: socket.socket) -> None:
+    """End our half, but not while a proxy still guesses from the first bytes what this is: it would close the rest."""
+    wait_until_read(connection, GUESSING_S)
     connection.shutdown(socket.SHUT_WR)
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 from meshlab.minicluster.images.busybox.options import UsageError, parse
-from meshlab.minicluster.images.dial import PodNetwork, UnknownHost, proxy_for
+from meshlab.minicluster.images.dial import PodNetwork, UnknownHost
 from meshlab.minicluster.images.output import print_line
 from meshlab.minicluster.pod import PodContext
 
@@ -166,7 +166,7 @@ class Client:
         host = parts.hostname or ""
         secure = parts.scheme == "https"
         port = parts.port or (443 if secure else 80)
-        proxy = proxy_for(host, parts.scheme) if self._request.use_proxy else None
+        proxy = self._network.proxy_for(host, port, parts.scheme) if self._request.use_proxy else None
         shown = f"{proxy[0]}:{proxy[1]}" if proxy else parts.netloc.rpartition("@")[2]
         connection = self._connect(*(proxy or (host, port)), shown=shown)
         target = parts.path or "/"

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from meshlab.minicluster.images.dial import PodNetwork
 from meshlab.minicluster.network.names import NameTable
 from meshlab.minicluster.pod import PodContext
+
+PORTS = {"http": 80, "https": 443, "telnet": 23, "ftp": 21}
 
 
 def config_text(pod: PodContext, connect_to: Sequence[str]) -> str:
@@ -24,14 +29,42 @@ def config_text(pod: PodContext, connect_to: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_config(context: str, config: str) -> None:
+def prepare_direct(context: str, config: str, arguments: Sequence[str]) -> int:
+    """Decide whether a command goes past the sidecar, and if so write the configuration that it needs.
+
+    Args:
+        context: path of the saved `PodContext`.
+        config: where to write.
+        arguments: curl's. The first URL decides.
+
+    Returns:
+        An exit code: 0 if it does, 1 if it goes through the sidecar.
+    """
+    pod = PodContext.load(Path(context))
+    url = next((argument for argument in arguments if "://" in argument and not argument.startswith("-")), "")
+    # Without a scheme a URL is the operand that comes last in most commands.
+    parts = urlsplit(url or f"http://{arguments[-1] if arguments else ''}")
+    try:
+        port = parts.port or PORTS.get(parts.scheme, 80)
+    except ValueError:
+        return 1
+    if not parts.hostname or PodNetwork(pod).captures(parts.hostname, port):
+        return 1
+    write_config(context, config, direct=True)
+    return 0
+
+
+def write_config(context: str, config: str, *, direct: bool = False) -> None:
     """Write the configuration from the name table as it is now, and date it so that the launcher knows.
 
     Args:
         context: path of the saved `PodContext`.
         config: where to write.
+        direct: as for a pod without a sidecar.
     """
     pod = PodContext.load(Path(context))
+    if direct:
+        pod = replace(pod, proxy_url="")
     try:
         stamp = Path(pod.names_file).stat().st_mtime_ns
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from meshlab.minicluster.images.curl.options import Options
-from meshlab.minicluster.images.dial import PodNetwork, UnknownHost, proxy_for
+from meshlab.minicluster.images.dial import PodNetwork, UnknownHost
 
 
 class CurlError(Exception):
@@ -151,7 +151,7 @@ class Client:
             name, _, proxy_port = address.rstrip("/").partition(":")
             via = (name, int(proxy_port or 1080)) if name else None
         elif options.no_proxy != "*":
-            via = proxy_for(host, parts.scheme)
+            via = self._network.proxy_for(host, port, parts.scheme)
         return _Route((parts.scheme, host, port, via), host, port, secure, via, secure and via is not None)
 
     def _request(

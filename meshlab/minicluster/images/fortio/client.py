@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import urlsplit
 
-from meshlab.minicluster.images.dial import PodNetwork, UnknownHost, proxy_for
+from meshlab.minicluster.images.dial import PodNetwork, UnknownHost
 
 VERSION = "1.69.5"
 GOOD = range(200, 300)
@@ -96,7 +96,7 @@ class Client:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadUrl(f"unsupported URL {self.request.url!r}")
         host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-        proxy = proxy_for(host, "http") if parts.scheme == "http" else None
+        proxy = self.network.proxy_for(host, port) if parts.scheme == "http" else None
         connection = self._connection
         if connection is None:
             connection = self._connect(host, port, proxy, tls=parts.scheme == "https")

@@ -23,7 +23,6 @@ class RedisClient:
 
     def __init__(self, pod: PodContext, host: str, port: int) -> None:
         self._network = PodNetwork(pod)
-        self._pod = pod
         self._host = host
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -51,9 +50,7 @@ class RedisClient:
 
     async def _exchange(self, commands: Sequence[Sequence[str]]) -> list[Value]:
         if self._streams is None or self._streams[1].is_closing():
-            address = self._network.resolve(self._host)[0]
-            host, port = self._network.real_endpoint(address, self._port)
-            self._streams = await asyncio.open_connection(host, port, local_addr=(self._pod.pod_ip, 0))
+            self._streams = await self._network.open_connection(self._host, self._port)
         reader, writer = self._streams
         writer.write(b"".join(encode_command(command) for command in commands))
         await writer.drain()

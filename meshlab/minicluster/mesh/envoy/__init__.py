@@ -6,14 +6,26 @@ Resources that several proxies have in common are the same objects; nobody may c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.authorization import Authorization
 from meshlab.minicluster.mesh.envoy.autopassthrough import auto_passthrough_clusters
-from meshlab.minicluster.mesh.envoy.clusters import fixed_clusters, inbound_cluster, outbound_clusters
+from meshlab.minicluster.mesh.envoy.captured import (
+    captured_listeners,
+    captured_routes,
+    listeners_for,
+    virtual_outbound,
+)
+from meshlab.minicluster.mesh.envoy.clusters import (
+    fixed_clusters,
+    inbound_cluster,
+    outbound_clusters,
+    passthrough_clusters,
+)
+from meshlab.minicluster.mesh.envoy.connections import relays
 from meshlab.minicluster.mesh.envoy.endpoints import load_assignments, own_loopback
 from meshlab.minicluster.mesh.envoy.gateways import bound_servers, gateway_listeners, gateway_routes
 from meshlab.minicluster.mesh.envoy.jwt import jwt_filters
@@ -27,8 +39,8 @@ from meshlab.minicluster.mesh.envoy.observing import proxy_telemetry
 from meshlab.minicluster.mesh.envoy.overlay import PolicyFilters, guarded
 from meshlab.minicluster.mesh.envoy.patching import patched
 from meshlab.minicluster.mesh.envoy.tracing import legacy_cluster
-from meshlab.minicluster.mesh.envoy.virtualhosts import http_proxy_routes
-from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, LISTENER, ROUTE
+from meshlab.minicluster.mesh.envoy.virtualhosts import RoutedPort, http_proxy_routes, moved_ports, routed_ports
+from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, HTTP_PROXY, LISTENER, ROUTE
 from meshlab.minicluster.mesh.model import Ground, Labels, Locality, Mesh, ProxyNode
 from meshlab.minicluster.mesh.scope import Scope, ScopeKey, inbound_ports, scope_key
 
@@ -38,14 +50,24 @@ Resources = dict[str, dict[str, Obj]]
 """Resources by type URL and name."""
 
 
+_SeenKey = tuple[ScopeKey, frozenset[str]]
+"""What proxies see: their scope, and the hosts that route tables add to it."""
+
+
 @dataclass(slots=True)
 class _Shared:
     """What does not depend on route tables, built at first use."""
 
     ports: Callable[[int], int]
     real: dict[int, int] = field(default_factory=dict)
-    clusters: dict[ScopeKey, dict[str, Obj]] = field(default_factory=dict)
-    endpoints: dict[tuple[ScopeKey, Locality], dict[str, Obj]] = field(default_factory=dict)
+    moved: dict[ScopeKey, frozenset[int]] = field(default_factory=dict)
+    """The nominal ports behind which another one is bound."""
+    clusters: dict[_SeenKey, dict[str, Obj]] = field(default_factory=dict)
+    endpoints: dict[tuple[_SeenKey, Locality], dict[str, Obj]] = field(default_factory=dict)
+    captured: dict[tuple[ScopeKey, bool, str], tuple[object, dict[str, Obj], dict[str, Obj]]] = field(
+        default_factory=dict
+    )
+    """By what proxies tell as well: what depends on routes for connections, listeners of captured ones, clusters."""
     sidecars: dict[str, tuple[ProxyNode, Resources]] = field(default_factory=dict)
     """What a sidecar has to itself, by its id."""
 
@@ -67,7 +89,10 @@ class _Routed:
 
     shared: _Shared
     scopes: dict[ScopeKey, Scope] = field(default_factory=dict)
+    ports: dict[ScopeKey, Sequence[RoutedPort]] = field(default_factory=dict)
     routes: dict[ScopeKey, Obj] = field(default_factory=dict)
+    captured: dict[tuple[ScopeKey, bool], dict[str, Obj]] = field(default_factory=dict)
+    """The routes of captured connections."""
 
 
 _SHARED: WeakKeyDictionary[Ground, _Shared] = WeakKeyDictionary()
@@ -105,16 +130,17 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
         scope = routed.scopes[key] = Scope(mesh, proxy.namespace, dict(key[1]))
     locality = workload.locality if workload is not None else Locality()
 
-    if key not in shared.clusters:
-        shared.clusters[key] = {
+    seen = (key, scope.imported)
+    if seen not in shared.clusters:
+        shared.clusters[seen] = {
             **outbound_clusters(scope, shared.port),
             **{cluster["name"]: cluster for cluster in fixed_clusters()},
         }
-    if (key, locality) not in shared.endpoints:
-        shared.endpoints[key, locality] = load_assignments(scope, locality, shared.port)
+    if (seen, locality) not in shared.endpoints:
+        shared.endpoints[seen, locality] = load_assignments(scope, locality, shared.port)
     found: Resources = {
-        CLUSTER: dict(shared.clusters[key]),
-        ENDPOINT: own_loopback(shared.endpoints[key, locality], proxy.hidden_ip),
+        CLUSTER: dict(shared.clusters[seen]),
+        ENDPOINT: own_loopback(shared.endpoints[seen, locality], proxy.hidden_ip),
         LISTENER: {},
         ROUTE: {},
     }
@@ -123,17 +149,45 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
         _add_router(found, mesh, proxy, scope, policies, shared.port)
         _apply_telemetry(found, scope, proxy, labels, shared.port)
     else:
-        if key not in routed.routes:
-            routed.routes[key] = http_proxy_routes(scope, shared.port)
-        routes = routed.routes[key]
-        found[ROUTE][routes["name"]] = routes
+        _add_outbound(found, proxy, labels, scope, key, routed)
         known, own = shared.sidecars.get(proxy.id, (None, {}))
         if known != proxy:
-            own = _sidecar(mesh, proxy, labels, scope, shared.port)
+            own = _sidecar(mesh, proxy, labels, scope, shared.port, shared.moved[key])
             shared.sidecars[proxy.id] = (proxy, own)
         for type_url, resources in own.items():
             found[type_url].update(resources)
     return patched(found, scope, proxy, labels, shared.port)
+
+
+def _add_outbound(
+    found: Resources, proxy: ProxyNode, labels: Labels, scope: Scope, key: ScopeKey, routed: _Routed
+) -> None:
+    """What a sidecar shares with others of its programs' side: the HTTP proxy's routes, and what is captured."""
+    shared = routed.shared
+    allocated = proxy.metadata.get("DNS_CAPTURE") == "true"
+    if key not in shared.moved:
+        shared.moved[key] = moved_ports(scope, shared.port)
+    if key not in routed.routes:
+        routed.ports[key] = routed_ports(scope)
+        routed.routes[key] = http_proxy_routes(scope, routed.ports[key], shared.port)
+    if (key, allocated) not in routed.captured:
+        ports, moved = routed.ports[key], shared.moved[key]
+        routed.captured[key, allocated] = captured_routes(scope, ports, moved, allocated=allocated)
+    found[ROUTE] |= {HTTP_PROXY: routed.routes[key], **routed.captured[key, allocated]}
+
+    tables = [(host, table.tcp, table.tls) for host, table in scope.mesh_tables.items() if table.tcp or table.tls]
+    depends = (tables, scope.imported)
+    telemetry = proxy_telemetry(scope, proxy, labels)
+    known = shared.captured.get((key, allocated, telemetry.client_identity))
+    if known is None or known[0] != depends:
+        own: Resources = {LISTENER: captured_listeners(scope, routed.ports[key], allocated=allocated), CLUSTER: {}}
+        for listener, cluster in relays(scope):
+            own[LISTENER][listener["name"]] = listener
+            own[CLUSTER][cluster["name"]] = cluster
+        told = {name: telemetry.apply(listener) for name, listener in own[LISTENER].items()}
+        known = shared.captured[key, allocated, telemetry.client_identity] = (depends, told, own[CLUSTER])
+    found[LISTENER] |= listeners_for(proxy, known[1])
+    found[CLUSTER] |= known[2]
 
 
 def _apply_telemetry(
@@ -158,22 +212,26 @@ def _policies(mesh: Mesh, proxy: ProxyNode, labels: Labels, scope: Scope, ports:
     )
 
 
-def _sidecar(mesh: Mesh, proxy: ProxyNode, labels: Labels, scope: Scope, ports: Callable[[int], int]) -> Resources:
+def _sidecar(
+    mesh: Mesh, proxy: ProxyNode, labels: Labels, scope: Scope, ports: Callable[[int], int], moved: frozenset[int]
+) -> Resources:
     """What a sidecar has to itself: its listeners, and the clusters and routes towards its pod's programs."""
     found: Resources = {CLUSTER: {}, LISTENER: {}, ROUTE: {}}
     policies = _policies(mesh, proxy, labels, scope, ports)
     for listener in (
         *outbound_listeners(proxy, mesh.settings, ports),
+        virtual_outbound(scope, proxy, ports, moved),
         virtual_inbound(proxy, mesh.settings, ports),
     ):
         found[LISTENER][listener["name"]] = listener
-    for inbound in inbound_ports(mesh, proxy):
-        listener = guarded(inbound_listener(proxy, inbound, mesh.settings, ports), policies)
+    found[CLUSTER] |= {cluster["name"]: cluster for cluster in passthrough_clusters(moved, ports)}
+    for inbound in inbound_ports(mesh, proxy, scope):
+        listener = inbound_listener(proxy, inbound, mesh.settings, ports)
         routes = inbound_routes(inbound)
-        cluster = inbound_cluster(proxy, inbound, ports)
-        found[LISTENER][listener["name"]] = listener
+        cluster = inbound_cluster(proxy, inbound, mesh.settings, ports)
+        found[LISTENER][listener["name"]] = guarded(listener, policies) if inbound.captured else listener
         found[CLUSTER][cluster["name"]] = cluster
-        if inbound.speaks_http:
+        if inbound.speaks_http and inbound.captured:
             found[ROUTE][routes["name"]] = routes
     _apply_telemetry(found, scope, proxy, labels, ports)
     return found

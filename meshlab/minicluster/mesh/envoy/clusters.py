@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.envoy.connection import protocol_members, speaks_http2, traffic_members
+from meshlab.minicluster.mesh.envoy.connection import pool_members, protocol_members, speaks_http2, traffic_members
 from meshlab.minicluster.mesh.envoy.filters import DNS_CACHE
 from meshlab.minicluster.mesh.envoy.telemetry import service_metadata
 from meshlab.minicluster.mesh.envoy.tls import (
@@ -20,15 +21,18 @@ from meshlab.minicluster.mesh.envoy.vocabulary import (
     ADS,
     BLACK_HOLE,
     BLACK_HOLE_TUNNEL,
-    HTTP_PROTOCOL_OPTIONS,
+    CAPTURED_PASSTHROUGH,
     INBOUND_PASSTHROUGH,
     LAB_PASSTHROUGH,
+    ORIGINAL,
     PASSTHROUGH,
     TUNNEL,
     any_of,
     cluster_name,
     config_path,
+    internal_cluster,
     istio_metadata,
+    lab_passthrough,
     sni_name,
     socket_address,
 )
@@ -39,9 +43,10 @@ from meshlab.minicluster.mesh.model import (
     Resolution,
     Service,
     ServicePort,
+    Settings,
     spiffe_id,
 )
-from meshlab.minicluster.mesh.policy import ServicePolicy, TrafficPolicy
+from meshlab.minicluster.mesh.policy import ConnectionPool, ServicePolicy, TrafficPolicy
 from meshlab.minicluster.mesh.scope import InboundPort, Scope
 
 Ports = Callable[[int], int]
@@ -65,7 +70,32 @@ def outbound_clusters(scope: Scope, ports: Ports) -> dict[str, Obj]:
             for subset in ("", *(s.name for s in (policy.subsets if policy is not None else ()))):
                 cluster = outbound_cluster(scope, service, port, subset, policy, ports)
                 found[cluster["name"]] = cluster
+                if goes_by_original_destination(service) and not port.protocol.is_http:
+                    original = _by_original_destination(
+                        cluster, cluster_name(ORIGINAL, port.number, subset, service.host)
+                    )
+                    found[original["name"]] = original
     return found
+
+
+def goes_by_original_destination(service: Service) -> bool:
+    """Whether captured connections to a service are for the address that the client chose, and no other."""
+    headless = service.kubernetes and not service.addresses and service.resolution is Resolution.ENDPOINTS
+    return headless or service.resolution is Resolution.NONE
+
+
+def _by_original_destination(cluster: Obj, name: str) -> Obj:
+    """The same cluster for captured connections, which go where they were going; otherwise it chooses by itself.
+
+    There are no endpoints that could say whether they speak mutual TLS; as upstream, it is used if it may be.
+    """
+    members = {key: value for key, value in cluster.items() if key not in ("cluster_type", "eds_cluster_config")}
+    for other in ("ring_hash_lb_config", "maglev_lb_config", "least_request_lb_config", "round_robin_lb_config"):
+        members.pop(other, None)
+    matches = members.pop("transport_socket_matches", None)
+    if matches:
+        members["transport_socket"] = matches[0]["transport_socket"]
+    return {**members, "name": name, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
 
 
 def outbound_cluster(
@@ -179,31 +209,46 @@ def fixed_clusters() -> Iterator[Obj]:
     forward: Obj = {"connect_timeout": "10s", "lb_policy": "CLUSTER_PROVIDED", **_forward_proxy_type()}
     yield {"name": PASSTHROUGH, **forward, "upstream_bind_config": ANY_SOURCE}
     yield {"name": LAB_PASSTHROUGH, **forward}
-    for tunnel in (TUNNEL, BLACK_HOLE_TUNNEL):
-        address = {"envoy_internal_address": {"server_listener_name": tunnel, "endpoint_id": tunnel}}
-        yield {
-            "name": tunnel,
-            "type": "STATIC",
-            "connect_timeout": "10s",
-            "load_assignment": {
-                "cluster_name": tunnel,
-                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-            },
-        }
+    yield internal_cluster(TUNNEL)
+    yield internal_cluster(BLACK_HOLE_TUNNEL)
 
 
-def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj:
+def passthrough_clusters(moved: Iterable[int], ports: Ports) -> Iterator[Obj]:
+    """The clusters of captured connections to unknown destinations.
+
+    Args:
+        moved: the nominal ports behind which another one is really bound.
+        ports: the real port behind a nominal one.
+    """
+    original: Obj = {
+        "connect_timeout": "10s",
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "metadata": {"filter_metadata": service_metadata(PASSTHROUGH, PASSTHROUGH, "unknown")},
+    }
+    yield {"name": CAPTURED_PASSTHROUGH, **original, "upstream_bind_config": ANY_SOURCE}
+    yield {"name": lab_passthrough(0), **original}
+    for port in moved:
+        override = {"upstream_port_override": ports(port)}
+        yield {"name": lab_passthrough(port), **original, "original_dst_lb_config": override}
+
+
+def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, settings: Settings, ports: Ports) -> Obj:
     """The cluster of one of the pod's own ports: the program behind the sidecar."""
     name = cluster_name("inbound", inbound.port, "", "")
     services = [
         {"host": host, "name": host.split(".", 1)[0], "namespace": proxy.namespace} for host, _ in inbound.services
     ]
-    program = socket_address(proxy.hidden_ip, ports(inbound.app_port or inbound.port))
+    program = (
+        {"pipe": {"path": inbound.app_path}}
+        if inbound.app_path
+        else socket_address(proxy.hidden_ip, ports(inbound.app_port or inbound.port))
+    )
+    pool = inbound.pool or ConnectionPool()
     cluster: Obj = {
         "name": name,
         "type": "STATIC",
-        "connect_timeout": "10s",
-        "upstream_bind_config": SIDECAR_SOURCE,
+        **pool_members(pool, settings),
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": program}}]}],
@@ -211,9 +256,7 @@ def inbound_cluster(proxy: ProxyNode, inbound: InboundPort, ports: Ports) -> Obj
         "metadata": istio_metadata(service_metadata(**services[0]) if services else {}, services=services),
     }
     if inbound.protocol.is_http or inbound.protocol is Protocol.AUTO:
-        options = any_of(
-            HTTP_PROTOCOL_OPTIONS,
-            use_downstream_protocol_config={"http_protocol_options": {}, "http2_protocol_options": {}},
-        )
-        cluster["typed_extension_protocol_options"] = {HTTP_PROTOCOL_OPTIONS: options}
+        cluster |= protocol_members(inbound.protocol, replace(pool, use_client_protocol=True), settings)
+    if not inbound.app_path:
+        cluster["upstream_bind_config"] = SIDECAR_SOURCE
     return cluster

@@ -27,10 +27,8 @@ MAXIMUM_MAGLEV_TABLE = 5000011
 
 def traffic_members(policy: TrafficPolicy, service: Service, settings: Settings) -> Obj:
     """The members of a cluster that a traffic policy decides (all but TLS and protocol)."""
-    pool = policy.connection_pool or ConnectionPool()
     members: Obj = {
-        "connect_timeout": duration(pool.connect_timeout_s or settings.connect_timeout_s),
-        "circuit_breakers": {"thresholds": [_thresholds(pool, policy.retry_budget)]},
+        **pool_members(policy.connection_pool or ConnectionPool(), settings, policy.retry_budget),
         **_load_balancing(policy.load_balancing or LoadBalancing()),
     }
     outlier = policy.outlier_detection
@@ -46,6 +44,15 @@ def traffic_members(policy: TrafficPolicy, service: Service, settings: Settings)
     ):
         common["locality_weighted_lb_config"] = {}
     members["common_lb_config"] = common
+    return members
+
+
+def pool_members(pool: ConnectionPool, settings: Settings, budget: RetryBudget | None = None) -> Obj:
+    """How many connections and requests there may be, and how connections are made and kept."""
+    members: Obj = {
+        "connect_timeout": duration(pool.connect_timeout_s or settings.connect_timeout_s),
+        "circuit_breakers": {"thresholds": [_thresholds(pool, budget)]},
+    }
     if pool.keepalive_probes or pool.keepalive_time_s or pool.keepalive_interval_s:
         keepalive: Obj = {}
         if pool.keepalive_probes:
@@ -124,10 +131,9 @@ def _outlier_detection(outlier: OutlierDetection) -> Obj:
         members["max_ejection_percent"] = min(outlier.max_ejection_percent, 100)
     if outlier.split_local_origin:
         members["split_external_local_origin_errors"] = True
-        if outlier.consecutive_local_origin_failures is not None:
-            failures = max(outlier.consecutive_local_origin_failures, 0)
-            members["consecutive_local_origin_failure"] = failures
-            members["enforcing_consecutive_local_origin_failure"] = 100 if failures else 0
+        if (outlier.consecutive_local_origin_failures or 0) > 0:
+            members["consecutive_local_origin_failure"] = outlier.consecutive_local_origin_failures
+            members["enforcing_consecutive_local_origin_failure"] = 100
         members["enforcing_local_origin_success_rate"] = 0
     return members
 

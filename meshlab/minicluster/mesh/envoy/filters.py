@@ -41,6 +41,9 @@ ROUTER: Obj = extension("envoy.filters.http.router", HTTP + "router.v3.Router")
 TLS_INSPECTOR: Obj = extension(
     "envoy.filters.listener.tls_inspector", LISTENER_FILTERS + "tls_inspector.v3.TlsInspector"
 )
+PROXY_PROTOCOL: Obj = extension(
+    "envoy.filters.listener.proxy_protocol", LISTENER_FILTERS + "proxy_protocol.v3.ProxyProtocol"
+)
 HTTP_INSPECTOR: Obj = extension(
     "envoy.filters.listener.http_inspector", LISTENER_FILTERS + "http_inspector.v3.HttpInspector"
 )
@@ -85,9 +88,13 @@ def connection_manager(
 
 
 def tcp_proxy(
-    stat_prefix: str, settings: Settings, clusters: Sequence[tuple[str, int]], telemetry: Sequence[Obj]
+    stat_prefix: str,
+    settings: Settings,
+    clusters: Sequence[tuple[str, int]],
+    telemetry: Sequence[Obj],
+    **members: object,
 ) -> Obj:
-    """A TCP proxy to one cluster, or to several by weight."""
+    """A TCP proxy to one cluster, or to several by weight; ``members`` are what a policy says of its connections."""
     target: Obj
     if len(clusters) == 1:
         target = {"cluster": clusters[0][0]}
@@ -99,6 +106,7 @@ def tcp_proxy(
         stat_prefix=stat_prefix,
         access_log=[*access_logs(settings), *telemetry],
         **target,
+        **members,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.autopassthrough import auto_passthrough_chains
+from meshlab.minicluster.mesh.envoy.connections import connection_members
 from meshlab.minicluster.mesh.envoy.filters import SERVER_NAME, TLS_INSPECTOR, connection_manager, offering, tcp_proxy
 from meshlab.minicluster.mesh.envoy.routes import Listening, l4_clusters, table_routes
 from meshlab.minicluster.mesh.envoy.telemetry import GATEWAY_CONNECTIONS, GATEWAY_REQUESTS, TELL_PEER
@@ -211,7 +212,8 @@ def _forwarding(stat_prefix: str, scope: Scope, clusters: Sequence[tuple[str, in
 
     To the mesh they go as TCP, whatever the service's port may carry: a sidecar that is offered HTTP looks into it.
     """
-    proxy = tcp_proxy(stat_prefix, scope.mesh.settings, clusters, GATEWAY_CONNECTIONS)
+    members = connection_members(scope, clusters)
+    proxy = tcp_proxy(stat_prefix, scope.mesh.settings, clusters, GATEWAY_CONNECTIONS, **members)
     hosts = [name.rpartition("|")[2] for name, _ in clusters]
     outside = any((service := scope.services.get(host)) is None or service.mesh_external for host in hosts)
     return [proxy] if outside else [offering(ALPN_TCP), proxy]

@@ -136,6 +136,9 @@ def inbound_listener(
 
 def _chains(inbound: InboundPort, settings: Settings) -> tuple[list[Obj], list[Obj]]:
     """Listener filters and filter chains for the port's protocol and mTLS mode, as upstream combines them."""
+    if not inbound.captured:
+        name = cluster_name("inbound", inbound.port, "", "")
+        return [], [{"filters": [tcp_proxy(name, settings, [(name, 1)], ())]}]
     http = [_http(inbound, settings)]
     tcp = [_tcp(inbound, settings)]
     aliases = settings.trust_domain_aliases

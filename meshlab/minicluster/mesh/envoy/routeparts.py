@@ -84,8 +84,6 @@ def rewrite_members(rewrite: Rewrite, match: HttpMatch | None) -> Obj:
     found: Obj = {}
     if rewrite.regex:
         found["regex_rewrite"] = {"pattern": {"regex": rewrite.regex}, "substitution": rewrite.substitution}
-    elif rewrite.uri and match is not None and match.uri is not None and match.uri.kind == "regex":
-        found["regex_rewrite"] = {"pattern": {"regex": match.uri.value}, "substitution": rewrite.uri}
     elif rewrite.uri == "/" and match is not None and match.uri is not None and match.uri.kind == "path_prefix":
         found["regex_rewrite"] = _without_prefix(match.uri.value)
     elif rewrite.uri:
@@ -142,29 +140,25 @@ def direct_response_action(response: DirectResponse) -> Obj:
     return found
 
 
-def joined_headers(wider: Headers, narrower: Headers) -> Headers:
-    """The operations of a route and of its only destination, as one."""
+def header_members(*headers: Headers) -> Obj:
+    """Header operations as members of a route or of a weighted cluster, in upstream's order.
 
-    def join(left: HeaderOperations, right: HeaderOperations) -> HeaderOperations:
-        return HeaderOperations(left.add + right.add, left.set + right.set, left.remove + right.remove)
-
-    return Headers(join(wider.request, narrower.request), join(wider.response, narrower.response))
-
-
-def header_members(headers: Headers) -> Obj:
-    """Header operations as members of a route or of a weighted cluster."""
+    Envoy overwrites first and appends then, whatever the order.
+    """
     found: Obj = {}
-    for direction, operations in (("request", headers.request), ("response", headers.response)):
+    for direction in ("request", "response"):
+        operations: list[HeaderOperations] = [getattr(each, direction) for each in headers]
         added = [
             {"header": {"key": name, "value": value}, "append_action": action}
+            for each in operations
             for pairs, action in (
-                (operations.set, "OVERWRITE_IF_EXISTS_OR_ADD"),
-                (operations.add, "APPEND_IF_EXISTS_OR_ADD"),
+                (each.set, "OVERWRITE_IF_EXISTS_OR_ADD"),
+                (each.add, "APPEND_IF_EXISTS_OR_ADD"),
             )
             for name, value in pairs
             if _may_change(name)
         ]
-        removed = [name for name in operations.remove if _may_change(name)]
+        removed = [name for each in operations for name in each.remove if _may_change(name)]
         if added:
             found[f"{direction}_headers_to_add"] = added
         if removed:
@@ -204,7 +198,7 @@ def cors_settings(cors: Cors) -> Obj:
         if values:
             members[key] = ",".join(values)
     if cors.max_age_s is not None:
-        members["max_age"] = str(round(cors.max_age_s))
+        members["max_age"] = str(int(cors.max_age_s))
     if cors.credentials is not None:
         members["allow_credentials"] = cors.credentials
     members["forward_not_matching_preflights"] = cors.forward_unmatched_preflights is not False

@@ -14,7 +14,6 @@ from meshlab.minicluster.mesh.envoy.routeparts import (
     fault_settings,
     hash_policy,
     header_members,
-    joined_headers,
     redirect_action,
     retry_policy,
     rewrite_members,
@@ -75,12 +74,13 @@ def http_route(route: HttpRoute, match: HttpMatch | None, table: RouteTable, lis
     """One route for one of its matches."""
     matcher = route_match(match)
     found: Obj = {"match": matcher, "metadata": istio_metadata(config=config_path(table.ref))}
-    name = ".".join(part for part in (route.name, match.name if match is not None else "") if part)
+    # A match's name follows a dot even where the route has none, as upstream.
+    name = f"{route.name}.{match.name}" if match is not None and match.name else route.name
     if name:
         found["name"] = name
     if match is not None and match.stat_prefix:
         found["stat_prefix"] = match.stat_prefix
-    headers = route.headers
+    headers = [route.headers]
     operation = f"{table.ref.name}:{listening.port}"
     if route.redirect is not None:
         found["redirect"] = redirect_action(route.redirect, match, listening.port, tls=listening.tls)
@@ -89,12 +89,12 @@ def http_route(route: HttpRoute, match: HttpMatch | None, table: RouteTable, lis
     else:
         found["route"] = _action(route, match, listening)
         if len(route.splits) == 1:
-            headers = joined_headers(route.headers, route.splits[0].headers)
+            headers.append(route.splits[0].headers)
             if found["route"]["cluster"] != UNKNOWN_SERVICE:
                 _, port, _, host = found["route"]["cluster"].split("|")
                 operation = f"{host}:{port}"
     found["decorator"] = {"operation": operation + _operation_path(matcher)}
-    found |= header_members(headers)
+    found |= header_members(*headers)
     filters: Obj = {}
     if route.fault is not None:
         filters[FAULT_FILTER] = fault_settings(route.fault)

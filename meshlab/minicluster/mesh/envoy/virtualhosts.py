@@ -6,9 +6,11 @@ A virtual host's domains without a port stand for port 80 only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy.connections import relayed
 from meshlab.minicluster.mesh.envoy.filters import (
     FILTER_STATE_FILTER,
     FORWARD_PROXY_FILTER,
@@ -44,24 +46,41 @@ DEFAULT_PORT = 80
 MESH = frozenset({MESH_GATEWAY})
 
 
-def http_proxy_routes(scope: Scope, ports: Callable[[int], int]) -> Obj:
+@dataclass(frozen=True, slots=True)
+class RoutedPort:
+    """A port of a service, and the routes of the requests to it."""
+
+    service: Service
+    port: ServicePort
+    listening: Listening
+    table: RouteTable | None
+    routes: Sequence[Obj]
+
+    @property
+    def name(self) -> str:
+        """The name of its virtual host."""
+        return f"{self.service.host}:{self.port.number}"
+
+
+def routed_ports(scope: Scope) -> list[RoutedPort]:
+    """Every port that clients of that scope may call."""
+    return [
+        _routed(scope, service, port)
+        for service in scope.services.values()
+        for port in service.ports
+        if port.protocol is not Protocol.UDP
+    ]
+
+
+def http_proxy_routes(scope: Scope, routed: Sequence[RoutedPort], ports: Callable[[int], int]) -> Obj:
     """The route configuration of the outbound listener for clients of that scope."""
     hosts: list[Obj] = []
     taken: set[str] = set()
-    for service in scope.services.values():
-        for port in service.ports:
-            if port.protocol is Protocol.UDP:
-                continue
-            _append(hosts, taken, _service_host(scope, service, port))
-    for pattern, table in sorted(scope.mesh_tables.items()):
-        # A host is routed on port 80 even if no service has it there, as upstream; on other ports it needs one.
-        known = scope.services.get(pattern)
-        if (known is None or known.port(DEFAULT_PORT) is None) and table.http and pattern != "*":
-            listening = Listening(scope, MESH, DEFAULT_PORT)
-            routes = table_routes(table, listening)
-            if routes:
-                domains = [pattern, f"{pattern}:{DEFAULT_PORT}"]
-                _append(hosts, taken, _virtual_host(f"{pattern}:{DEFAULT_PORT}", domains, routes))
+    for found in routed:
+        append_host(hosts, taken, _proxied_host(scope, found))
+    for pattern, routes in routes_without_service(scope):
+        domains = [pattern, f"{pattern}:{DEFAULT_PORT}"]
+        append_host(hosts, taken, virtual_host(f"{pattern}:{DEFAULT_PORT}", domains, routes))
     hosts.append(_last_host(scope, ports))
     return {
         "name": HTTP_PROXY,
@@ -71,7 +90,20 @@ def http_proxy_routes(scope: Scope, ports: Callable[[int], int]) -> Obj:
     }
 
 
-def _append(hosts: list[Obj], taken: set[str], host: Obj) -> None:
+def routes_without_service(scope: Scope) -> Iterator[tuple[str, Sequence[Obj]]]:
+    """Hosts that only route tables know, with their routes.
+
+    They are routed on port 80, as upstream; on other ports a host needs a service.
+    """
+    for pattern, table in sorted(scope.mesh_tables.items()):
+        known = scope.services.get(pattern)
+        if (known is None or known.port(DEFAULT_PORT) is None) and table.http and pattern != "*":
+            routes = table_routes(table, Listening(scope, MESH, DEFAULT_PORT))
+            if routes:
+                yield pattern, routes
+
+
+def append_host(hosts: list[Obj], taken: set[str], host: Obj) -> None:
     """Add a virtual host without the domains that an earlier one has: Envoy refuses duplicates."""
     host["domains"] = [domain for domain in dict.fromkeys(host["domains"]) if domain not in taken]
     if host["domains"]:
@@ -79,7 +111,8 @@ def _append(hosts: list[Obj], taken: set[str], host: Obj) -> None:
         hosts.append(host)
 
 
-def _virtual_host(name: str, domains: Sequence[str], routes: Sequence[Obj]) -> Obj:
+def virtual_host(name: str, domains: Sequence[str], routes: Sequence[Obj]) -> Obj:
+    """A virtual host of a sidecar."""
     return {
         "name": name,
         "domains": list(domains),
@@ -88,34 +121,42 @@ def _virtual_host(name: str, domains: Sequence[str], routes: Sequence[Obj]) -> O
     }
 
 
-def _service_host(scope: Scope, service: Service, port: ServicePort) -> Obj:
+def _routed(scope: Scope, service: Service, port: ServicePort) -> RoutedPort:
     listening = Listening(scope, MESH, port.number)
     table = scope.mesh_table(service.host)
-    name = f"{service.host}:{port.number}"
-    destination = Destination(service.host, "", port.number)
     speaks_http = port.protocol.is_http or port.protocol is Protocol.AUTO
     routes: list[Obj] = []
     if table is not None and table.http and speaks_http:
         # None of them may apply to this client and port; then requests get 404, not the service.
         routes = table_routes(table, listening)
     if not routes and (table is None or table.falls_back or not table.http or not speaks_http):
-        routes = [default_route(destination, listening, f"{name}/*")]
-    tunnel = tunnel_route(_tunnel_target(table, service, port, listening))
+        destination = Destination(service.host, "", port.number)
+        routes = [default_route(destination, listening, f"{service.host}:{port.number}/*")]
+    return RoutedPort(service, port, listening, table, routes)
+
+
+def _proxied_host(scope: Scope, found: RoutedPort) -> Obj:
+    """The virtual host of a port for programs that use the proxy: requests, and tunnels."""
+    service, port = found.service, found.port
+    tunnel = tunnel_route(_tunnel_target(found))
     if port.protocol is Protocol.AUTO:
         # The cluster offers HTTP; what comes out of a tunnel need not be that.
         tunnel["typed_per_filter_config"] = {FILTER_STATE_FILTER: offered_protocols(ALPN_TCP)}
-    host = _virtual_host(name, _with_port(service_names(service, scope), port.number), [tunnel, *routes])
+    domains = _with_port(service_names(service, scope), port.number)
+    host = virtual_host(found.name, domains, [tunnel, *found.routes])
     return {**host, **WITHOUT_PEER} if service.mesh_external else host
 
 
-def _tunnel_target(table: RouteTable | None, service: Service, port: ServicePort, listening: Listening) -> Obj:
+def _tunnel_target(found: RoutedPort) -> Obj:
     """Where the bytes of a CONNECT tunnel go: HTTP back to the route table, other protocols straight to the service."""
-    if port.protocol.is_http:
+    if found.port.protocol.is_http:
         return {"cluster": TUNNEL}
+    host, number = found.service.host, found.port.number
     clusters = None
-    if table is not None:
-        clusters = l4_clusters(table.tls, listening, service.host) or l4_clusters(table.tcp, listening)
-    return cluster_members(clusters or [(cluster_name("outbound", port.number, "", service.host), 1)])
+    if found.table is not None:
+        clusters = l4_clusters(found.table.tls, found.listening, host) or l4_clusters(found.table.tcp, found.listening)
+    wanted = clusters or [(cluster_name("outbound", number, "", host), 1)]
+    return cluster_members(relayed(found.listening.scope, wanted))
 
 
 def service_names(service: Service, scope: Scope) -> list[str]:
@@ -125,7 +166,7 @@ def service_names(service: Service, scope: Scope) -> list[str]:
         names += [f"{service.host}.", *short_names(service, scope.namespace)]
         if not service.addresses and service.resolution is Resolution.ENDPOINTS:
             names += [f"*.{name}" for name in tuple(names)]
-    return [*names, *service.addresses]
+    return [*names, *(service.addresses or [address for address in service.allocated if ":" not in address])]
 
 
 def short_names(service: Service, namespace: str) -> list[str]:
@@ -153,11 +194,11 @@ def _last_host(scope: Scope, ports: Callable[[int], int]) -> Obj:
         ]
         for route in routes:
             route.update(route_via(BLACK_HOLE))
-        return _virtual_host("block_all", ["*"], routes)
+        return virtual_host("block_all", ["*"], routes)
     if scope.sidecar is not None and scope.sidecar.egress_proxy is not None:
         target = cluster_of(scope.sidecar.egress_proxy, Listening(scope, MESH, DEFAULT_PORT))
-        return _virtual_host("allow_any", ["*"], [_connect(target, []), _forward(target, [])])
-    lab = _lab_prefix(scope)
+        return virtual_host("allow_any", ["*"], [_connect(target, []), _forward(target, [])])
+    lab = lab_prefix(scope)
     # A request for the proxy itself would go round in circles; upstream's virtualOutbound-blackhole.
     own = [{"name": ":authority", "string_match": {"suffix": f":{ports(HTTP_PROXY_PORT)}"}}]
     routes = [_connect(BLACK_HOLE, own), _forward(BLACK_HOLE, own), *_moved_ports(scope, ports)]
@@ -167,10 +208,20 @@ def _last_host(scope: Scope, ports: Callable[[int], int]) -> Obj:
     routes += [_connect(PASSTHROUGH, []), _forward(PASSTHROUGH, [])]
     for route in routes:
         route.update(route_via(PASSTHROUGH))
-    return {**_virtual_host("allow_any", ["*"], routes), **WITHOUT_PEER}
+    return {**virtual_host("allow_any", ["*"], routes), **WITHOUT_PEER}
 
 
-def _lab_prefix(scope: Scope) -> str:
+def moved_ports(scope: Scope, ports: Callable[[int], int]) -> frozenset[int]:
+    """The nominal ports of the lab behind which another one is really bound."""
+    return frozenset(port for address, port in _declared(scope) if address.startswith("127.") and ports(port) != port)
+
+
+def _declared(scope: Scope) -> set[tuple[str, int]]:
+    declared = {(w.ip, p.number) for w in scope.mesh.workloads if w.ip for p in w.ports}
+    return declared | {(e.address, e.port) for s in scope.services.values() for p in s.ports for e in p.endpoints}
+
+
+def lab_prefix(scope: Scope) -> str:
     """What the lab's own addresses begin with, such as ``127.77.``."""
     address = next((w.ip for w in scope.mesh.workloads if w.ip.startswith("127.")), "")
     return ".".join(address.split(".")[:2]) + "." if address else ""
@@ -178,10 +229,8 @@ def _lab_prefix(scope: Scope) -> str:
 
 def _moved_ports(scope: Scope, ports: Callable[[int], int]) -> list[Obj]:
     """Routes for pod addresses called directly on ports behind which another one is really bound."""
-    declared = {(w.ip, p.number) for w in scope.mesh.workloads if w.ip for p in w.ports}
-    declared |= {(e.address, e.port) for s in scope.services.values() for p in s.ports for e in p.endpoints}
     found: list[Obj] = []
-    for address, port in sorted(declared):
+    for address, port in sorted(_declared(scope)):
         real = ports(port)
         if real == port or not address.startswith("127."):
             continue

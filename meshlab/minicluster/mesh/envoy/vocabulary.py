@@ -36,9 +36,24 @@ TUNNEL = "http_proxy_tunnel"
 """Cluster and internal listener that take HTTP out of a CONNECT tunnel."""
 BLACK_HOLE_TUNNEL = "http_proxy_blackhole"
 """Cluster and internal listener that accept a CONNECT tunnel and close it, as a captured connection is closed."""
+CAPTURED_PASSTHROUGH = "PassthroughCluster-captured"
+"""PassthroughCluster for captured connections, whose own destination is known."""
+ORIGINAL = "original"
+"""In place of ``outbound`` in the name of a cluster by whose service captured connections go where they were going."""
+VIRTUAL_OUTBOUND = "virtualOutbound"
+"""The listener that takes captured connections and hands each to the listener of its destination."""
 HTTP_PROXY_PORT = 15001
 HTTP_PROXY = "http_proxy"
 """Listener and route configuration of sidecars' outbound side."""
+
+
+def lab_passthrough(port: int) -> str:
+    """CAPTURED_PASSTHROUGH for the lab's own addresses.
+
+    Args:
+        port: a nominal port behind which another one is bound; 0 for the others.
+    """
+    return f"{CAPTURED_PASSTHROUGH}-lab{f'-{port}' if port else ''}"
 
 
 def any_of(type_name: str, **members: Any) -> Obj:
@@ -54,6 +69,20 @@ def extension(name: str, type_name: str, **members: Any) -> Obj:
 def socket_address(address: str, port: int) -> Obj:
     """A TCP address."""
     return {"socket_address": {"address": address, "port_value": port}}
+
+
+def internal_cluster(name: str) -> Obj:
+    """The cluster that leads to the internal listener of the same name."""
+    address = {"envoy_internal_address": {"server_listener_name": name, "endpoint_id": name}}
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "10s",
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
+        },
+    }
 
 
 def duration(seconds: float) -> str:

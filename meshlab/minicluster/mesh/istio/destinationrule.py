@@ -127,7 +127,7 @@ def traffic_policy(value: Any) -> TrafficPolicy:
             ports.setdefault(port, traffic_policy({k: v for k, v in setting.items() if k != "portLevelSettings"}))
     return TrafficPolicy(
         load_balancing=_load_balancing(item.get("loadBalancer")),
-        connection_pool=_connection_pool(item.get("connectionPool")),
+        connection_pool=connection_pool(item.get("connectionPool")),
         outlier_detection=_outlier_detection(item.get("outlierDetection")),
         tls=client_tls(item.get("tls")),
         retry_budget=_retry_budget(item.get("retryBudget")),
@@ -214,7 +214,8 @@ def _hash_key(value: Any) -> HashKey | None:
     return key if key.header or key.cookie or key.source_ip or key.query_parameter else None
 
 
-def _connection_pool(value: Any) -> ConnectionPool | None:
+def connection_pool(value: Any) -> ConnectionPool | None:
+    """How connections are made and kept."""
     if not isinstance(value, dict):
         return None
     tcp, http = mapping(value.get("tcp")), mapping(value.get("http"))

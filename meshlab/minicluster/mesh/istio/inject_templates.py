@@ -20,6 +20,16 @@ READINESS_PORT = 15021
 TELEMETRY_PORT = 15090
 CA_PORT = 15012
 
+CAPTURE_VALUES = (
+    ("includeIPRanges", "traffic.sidecar.istio.io/includeOutboundIPRanges", "*"),
+    ("excludeIPRanges", "traffic.sidecar.istio.io/excludeOutboundIPRanges", ""),
+    ("includeOutboundPorts", "traffic.sidecar.istio.io/includeOutboundPorts", ""),
+    ("excludeOutboundPorts", "traffic.sidecar.istio.io/excludeOutboundPorts", ""),
+    ("includeInboundPorts", "traffic.sidecar.istio.io/includeInboundPorts", "*"),
+    ("excludeInboundPorts", "traffic.sidecar.istio.io/excludeInboundPorts", ""),
+)
+"""(value below ``global.proxy``, annotation, default)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -110,7 +120,8 @@ def sidecar(given: TemplateInput) -> Injected:
             initialDelaySeconds=0, periodSeconds=1, timeoutSeconds=3, failureThreshold=threshold
         )
     labels = {"security.istio.io/tlsMode": given.labels.get("security.istio.io/tlsMode", "istio"), **_canonical(given)}
-    return Injected(container, _volumes(), labels, annotations | _prometheus(given), init=given.native)
+    annotations |= _prometheus(given) | _capture(given)
+    return Injected(container, _volumes(), labels, annotations, init=given.native)
 
 
 def gateway(given: TemplateInput) -> Injected:
@@ -252,7 +263,9 @@ def _environment(given: TemplateInput, applications: list[str]) -> list[Obj]:
         plain("TRUST_DOMAIN", _trust_domain(given)),
     ]
     variables = _proxy_settings(given).get("proxyMetadata") or {}
-    environment += [plain(name, str(value)) for name, value in sorted(variables.items())]
+    # A flag such as ``--set ...ISTIO_META_DNS_CAPTURE=true`` arrives as a boolean.
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in variables.items()}
+    environment += [plain(name, value) for name, value in sorted(texts.items())]
     merged = _merged_metrics(given)
     if merged:
         environment.append(plain("ISTIO_PROMETHEUS_ANNOTATIONS", json.dumps(merged, separators=(",", ":"))))
@@ -348,6 +361,19 @@ def _prometheus(given: TemplateInput) -> dict[str, str]:
         "prometheus.io/port": str(STATUS_PORT),
         "prometheus.io/path": "/stats/prometheus",
     }
+
+
+def _capture(given: TemplateInput) -> dict[str, str]:
+    """What the installation says of captured traffic, where the pod does not say it itself.
+
+    Upstream hands both to istio-init; here they stand in the pod's annotations.
+    """
+    found = {}
+    for value, annotation, default in CAPTURE_VALUES:
+        wanted = str(given.value("global", "proxy", value, default=default))
+        if wanted != default:
+            found[annotation] = given.annotations.get(annotation, wanted)
+    return found
 
 
 def _volumes() -> list[Obj]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.hostnames import is_address
+from meshlab.minicluster.mesh.hostnames import is_address, is_network
+from meshlab.minicluster.mesh.istio.ipallocate import allocated_addresses
 from meshlab.minicluster.mesh.istio.protocol import declared_protocol
 from meshlab.minicluster.mesh.istio.reading import (
     Problems,
@@ -100,6 +101,7 @@ def translate_service_entries(
         if resolution is None:
             problems.add("serviceentry.resolution", ref, f"resolution {spec.get('resolution')!r} is unknown", "error")
             return []
+        addresses = texts(spec.get("addresses"))
         selector = string_map(mapping(spec.get("workloadSelector")).get("labels"))
         picked: list[Workload | ListedWorkload] = []
         if selector:
@@ -111,7 +113,9 @@ def translate_service_entries(
                 name=host.lower(),
                 namespace=ref.namespace,
                 ports=tuple(_ports(spec, host, picked, resolution)),
-                addresses=tuple(a for a in texts(spec.get("addresses")) if is_address(a)),
+                addresses=tuple(a for a in addresses if is_address(a)),
+                networks=tuple(a for a in addresses if not is_address(a) and is_network(a)),
+                allocated=allocated_addresses(obj, host),
                 resolution=resolution,
                 export_to=exported_to(spec.get("exportTo"), ref.namespace, default_export),
                 mesh_external=spec.get("location") != "MESH_INTERNAL",

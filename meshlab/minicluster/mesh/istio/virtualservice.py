@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.hostnames import is_network
 from meshlab.minicluster.mesh.istio.delegates import Delegation, Draft, resolve_delegates
 from meshlab.minicluster.mesh.istio.hosts import resolve_gateway, resolve_host
 from meshlab.minicluster.mesh.istio.httpactions import (
@@ -151,7 +152,7 @@ class _Reader:
                 authority=self.string_match(item.get("authority")),
                 headers=self.string_matches(item.get("headers")),
                 without_headers=self.string_matches(item.get("withoutHeaders")),
-                query_params=self.string_matches(item.get("queryParams")),
+                query_params=self.string_matches(item.get("queryParams"), lower=False),
                 port=integer(item.get("port")),
                 source_labels=string_map(item.get("sourceLabels")),
                 source_namespace=text(item.get("sourceNamespace")),
@@ -162,9 +163,10 @@ class _Reader:
             self.note("regex", f"a match was left out: {error}")
             return None
 
-    def string_matches(self, value: Any) -> tuple[tuple[str, StringMatch], ...]:
+    def string_matches(self, value: Any, *, lower: bool = True) -> tuple[tuple[str, StringMatch], ...]:
+        """Conditions by name; those of headers do not depend on case, those of query parameters do."""
         return tuple(
-            (name.lower(), self.string_match(condition) or StringMatch("present"))
+            (name.lower() if lower else name, self.string_match(condition) or StringMatch("present"))
             for name, condition in sorted(mapping(value).items())
         )
 
@@ -188,6 +190,7 @@ class _Reader:
         found = tuple(
             L4Match(
                 sni_hosts=tuple(host.lower() for host in texts(match.get("sniHosts"))),
+                destination_subnets=tuple(s for s in texts(match.get("destinationSubnets")) if is_network(s)),
                 port=integer(match.get("port")),
                 source_labels=string_map(match.get("sourceLabels")),
                 source_namespace=text(match.get("sourceNamespace")),

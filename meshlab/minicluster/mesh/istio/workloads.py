@@ -8,6 +8,7 @@ from typing import Any
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.istio.reading import integer, mapping, objects, string_map, text
 from meshlab.minicluster.mesh.model import ContainerPort, Locality, Workload
+from meshlab.minicluster.network.capture import inbound_annotations
 
 SIDECAR_CONTAINER = "istio-proxy"
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
@@ -33,6 +34,7 @@ def translate_workload(pod: Obj, nodes: Mapping[str, Locality]) -> Workload | No
         ports=tuple(container_ports(spec)),
         locality=workload_locality(labels, nodes.get(text(spec.get("nodeName")), Locality())),
         mesh_tls=labels.get(TLS_MODE_LABEL) == "istio",
+        inbound_rules=inbound_annotations(string_map(metadata.get("annotations"))),
     )
 
 

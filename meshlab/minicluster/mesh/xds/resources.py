@@ -65,7 +65,7 @@ class Packed:
 PARTS = {ROUTE: ("virtual_hosts", "envoy.config.route.v3.VirtualHost")}
 """Types of which one resource grows with the mesh: the repeated field that makes it grow, and the type of its items."""
 
-KNOWN_PARTS = 1024
+KNOWN_PARTS = 2048
 
 
 class ResourceCache:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -175,3 +177,21 @@ def test_a_program_may_leave_by_sys_exit(
     module.main = main  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "leaver", module)
     assert call(BuiltIn("leaver:main"), ["x"], pod) == code
+
+
+def test_curl_goes_past_the_sidecar_where_the_pod_is_told_so(pod: PodContext, tmp_path: Path) -> None:
+    services = {"default/web": {"ip": "127.77.64.9", "endpoints": [], "externalName": "", "ports": [], "hosts": {}}}
+    (tmp_path / "names.json").write_text(json.dumps({"services": services, "pods": {}}))
+    meshed = replace(pod, proxy_url="http://127.77.1.1:15001", capture={"excludeOutboundPorts": "8000"})
+    meshed.save(tmp_path / "context.json")
+    launcher = _stub_curl(tmp_path, meshed)
+
+    def options(*arguments: str) -> list[str]:
+        done = subprocess.run(["sh", str(launcher), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    assert "--noproxy" in options("-s", "http://web:8000/x")
+    assert "--noproxy" in options("-sS", "web:8000")
+    assert "--noproxy" not in options("http://web:8001/x")
+    assert "web::127.77.64.9:" in (tmp_path / "curl-direct.conf").read_text()
+    assert 'connect-to = "web' not in (tmp_path / "curl.conf").read_text()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,8 @@ def test_exit_codes() -> None:
 
 
 def test_volume_paths_without_a_private_root(tmp_path: Path) -> None:
-    fields = {name: "" for name in PodContext.__dataclass_fields__ if name not in ("mounts", "zone")}
+    optional = ("mounts", "zone", "capture", "captures_dns")
+    fields: dict[str, Any] = {name: "" for name in PodContext.__dataclass_fields__ if name not in optional}
     context = PodContext(**fields, mounts={"/etc": "/state/etc", "/etc/conf": "/state/conf"})
     assert context.host_path("/etc/conf/a") == "/state/conf/a"
     assert context.host_path("/etc/confx") == "/state/etc/confx"

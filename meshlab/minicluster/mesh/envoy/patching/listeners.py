@@ -1,9 +1,9 @@
 """Patches on listeners: on themselves, their filter chains, their network filters and their HTTP filters.
 
-Where upstream has one virtual listener with a chain per port, each inbound port is a listener of its own here, and
-where upstream has a listener per outbound port, one listener takes all outbound requests. So an inbound port number or
-``virtualInbound`` means those listeners. An HTTP filter for one outbound port is there for all of them, but switched
-off; `routes` switches it on for the virtual hosts of that port.
+Where upstream has one virtual listener with a chain per port, each inbound port is a listener of its own here. So an
+inbound port number or ``virtualInbound`` means those listeners. Captured connections have a listener per outbound port,
+as upstream; beside them one listener takes all requests of programs that use the proxy. An HTTP filter for one outbound
+port is there for all of those, but switched off; `routes` switches it on for the virtual hosts of that port.
 """
 
 from __future__ import annotations
@@ -77,7 +77,11 @@ def _listener(listener: Obj, patches: Patches, where: Where) -> Obj | None:
         if after is not None:
             chains.append(after)
     chains += [dict(patch.value) for patch in chosen("FILTER_CHAIN") if patch.operation == "ADD"]
-    return {**found, "filter_chains": chains}
+    found = {**found, "filter_chains": chains}
+    default = found.pop("default_filter_chain", None)
+    if default is not None and (after := _chain(default, chosen, where)) is not None:
+        found["default_filter_chain"] = after
+    return found
 
 
 def _chain(chain: Obj, chosen: Callable[[str], list[ConfigPatch]], where: Where) -> Obj | None:
@@ -135,8 +139,8 @@ def _with_http(network_filter: Obj, patches: Sequence[ConfigPatch], where: Where
 
 
 def _switched(patch: ConfigPatch, where: Where) -> ConfigPatch:
-    """A new filter for one outbound port starts switched off."""
-    if outbound_port(patch, where.context) and patch.value:
+    """A new filter for one outbound port starts switched off in a listener that takes all of them."""
+    if not where.port and outbound_port(patch, where.context) and patch.value:
         return replace(patch, value={**patch.value, "disabled": True})
     return patch
 
@@ -174,6 +178,8 @@ def listener_matches(patch: ConfigPatch, where: Where) -> bool:
         return True
     if where.context == OUTBOUND:
         port = outbound_port(patch, where.context)
+        if where.port:
+            return match.name in ("", where.name) and port in (0, where.port)
         known = ("", where.name, HTTP_PROXY, "virtualOutbound")
         return (match.name in known or _port_of_name(match.name) > 0) and (not port or port in where.outbound_ports)
     virtual = "virtualInbound" if where.is_virtual else ""

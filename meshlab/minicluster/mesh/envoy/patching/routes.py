@@ -41,7 +41,7 @@ def _configuration(configuration: Obj, patches: Patches, ports: GatewayPorts) ->
             return _gateway_matches(match, name, ports)
         if context == INBOUND:
             return match.name in ("", name) and str(match.port or "") in ("", name.split("|")[1])
-        return _outbound_matches(match, host)
+        return _outbound_matches(match, host) if name == HTTP_PROXY else _captured_matches(match, name)
 
     context = GATEWAY if patches.gateway else INBOUND if name.startswith("inbound|") else OUTBOUND
     found = configuration
@@ -120,6 +120,13 @@ def _route_matches(route: Obj, match: RouteMatch | None) -> bool:
         return True
     action = ACTIONS.get(match.action)
     return match.route_name in ("", route.get("name", "")) and (action is None or action in route)
+
+
+def _captured_matches(match: RouteMatch, name: str) -> bool:
+    """Whether a patch is for the routes of captured HTTP: ``8000``, or ``host:8000`` where it was sniffed."""
+    if match.name not in ("", name):
+        return False
+    return str(match.port or "") in ("", name.rpartition(":")[2])
 
 
 def _outbound_matches(match: RouteMatch, host: Obj | None) -> bool:

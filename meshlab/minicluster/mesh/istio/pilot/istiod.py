@@ -23,6 +23,7 @@ from meshlab.minicluster.mesh.istio.pilot.authentication import TokenAuthenticat
 from meshlab.minicluster.mesh.istio.pilot.caretaking import RootCertificates, WebhookConfigurations
 from meshlab.minicluster.mesh.istio.pilot.distribution import Distributor
 from meshlab.minicluster.mesh.istio.pilot.gatewayapi import GatewayApiController
+from meshlab.minicluster.mesh.istio.pilot.ipallocation import IpAllocationController
 from meshlab.minicluster.mesh.istio.pilot.keysets import KeySets
 from meshlab.minicluster.mesh.istio.pilot.monitoring import Monitoring
 from meshlab.minicluster.mesh.istio.pilot.options import Options
@@ -121,6 +122,10 @@ class Istiod:
         self._webhook_configurations = WebhookConfigurations(self._api, options.namespace, service, authority.root_pem)
         gateways = GatewayApiController(self._api, watch, options.revision, pod.name, config.get)
         distributor.subscribe(lambda translation: gateways.translated(translation.statuses))
+        if options.allocates_addresses:
+            allocation = IpAllocationController(self._api, watch, pod.name)
+            watch.subscribe(allocation.changed)
+            self._spawn("ip allocation", allocation.run())
         self._spawn("distribution", distributor.run())
         self._spawn("gateway api", gateways.run())
         self._spawn("root certificates", roots.run())

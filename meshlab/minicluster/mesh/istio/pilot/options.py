@@ -34,6 +34,8 @@ class Options:
     """How long workload certificates live; None: a day."""
     sampling_percent: float = DEFAULT_SAMPLING_PERCENT
     """How many requests are traced where nothing else says."""
+    allocates_addresses: bool = True
+    """Whether ServiceEntries without addresses are given some."""
 
     @property
     def suffix(self) -> str:
@@ -66,6 +68,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], *, namespace
         xds_port=_port(known.secureGRPCAddr, XDS_PORT),
         certificate_ttl=certificate_ttl(environment),
         sampling_percent=sampling_percent(environment),
+        allocates_addresses=environment.get("PILOT_ENABLE_IP_AUTOALLOCATE", "").lower() not in ("false", "0"),
     )
 
 

@@ -201,3 +201,30 @@ async def test_unknown_hosts_pass_or_are_refused(static_mesh: StaticMesh) -> Non
     await static_mesh.start("client")
     assert (await static_mesh.get("client", "http://nowhere.invalid/")).status == 502
     assert (await static_mesh.get("client", "http://myapp/")).status == 200
+
+
+async def test_corners_of_routes_are_as_upstreams(static_mesh: StaticMesh) -> None:
+    """A rewrite replaces a path that a regex matched, parameters have case, and an empty condition is: present."""
+    await two_versions(
+        static_mesh,
+        "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: myapp}, spec: {hosts: [myapp], http: ["
+        "{match: [{queryParams: {userId: {exact: '7'}}}], directResponse: {status: 207}},"
+        "{match: [{queryParams: {empty: {exact: ''}}}], directResponse: {status: 208}},"
+        "{match: [{uri: {regex: '/[a-z]+/v[0-9]'}}], rewrite: {uri: /x/y}, headers: {request: {add: {x-who: route}}},"
+        " route: [{destination: {host: myapp}, headers: {request: {set: {x-whom: destination}}}}]},"
+        "{match: [{headers: {x-flag: {}}, withoutHeaders: {x-not: {}}}], directResponse: {status: 209}},"
+        "{route: [{destination: {host: myapp}}]}]}}",
+    )
+
+    async def status(path: str, **headers: str) -> int:
+        return (await static_mesh.get("client", f"http://myapp{path}", headers=headers)).status
+
+    assert await status("/?userId=7") == 207
+    assert await status("/?userid=7") == 200
+    assert await status("/?empty=") == 208
+    assert await status("/?empty=x") == 200
+    assert await status("/", **{"x-flag": "any"}) == 209
+    assert await status("/", **{"x-flag": "any", "x-not": "any"}) == 200
+    assert await status("/abc/v1?q=2", **{"x-who": "client"}) == 200
+    seen = static_mesh.requests[-1][1]
+    assert (seen["path"], seen["x-who"], seen["x-whom"]) == ("/x/y?q=2", "route", "destination")

@@ -104,6 +104,7 @@ def test_declared_ports_without_a_service_are_served_and_sniffed() -> None:
         "http_proxy",
         "http_proxy_tunnel",
         "http_proxy_blackhole",
+        "virtualOutbound",
         "virtualInbound",
         "inbound_0.0.0.0_7000",
     }

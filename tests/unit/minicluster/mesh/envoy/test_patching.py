@@ -207,7 +207,8 @@ def test_listeners_chains_and_extensions_are_added_and_removed() -> None:
     )
     built = found.build("web")
     assert built[EXTENSION] == {"later": config}
-    assert set(built[LISTENER]) == {"http_proxy", "http_proxy_tunnel", "http_proxy_blackhole", "extra"}
+    captured = {"virtualOutbound", "0.0.0.0_80"}
+    assert set(built[LISTENER]) == {"http_proxy", "http_proxy_tunnel", "http_proxy_blackhole", "extra", *captured}
     assert "BlackHoleCluster" not in built[CLUSTER]
     assert set(found.build("edge", "router")[LISTENER]) == {"0.0.0.0_8080", "extra"}
 
