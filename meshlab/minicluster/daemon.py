@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from pathlib import Path
 from meshlab import __version__
 from meshlab.errors import MeshlabError
 from meshlab.labs import LAB_LABEL, LabInfo, LabPaths
+from meshlab.minicluster.garbage import collect_seldom
 from meshlab.minicluster.kubeapi import KubeApi, StatusError
 from meshlab.minicluster.network.addresses import LabNetwork, PortMap
 from meshlab.minicluster.network.allocation import Claim, NoAddressesError, claim
@@ -87,9 +87,7 @@ async def _serve(lab: LabPaths, reporter: Reporter) -> int:
     lost = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    # The default collector pauses the loop for tens of milliseconds once thousands of objects are stored.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    collect_seldom()
     async with _running(lab, reporter, lost):
         if not stopping.is_set():
             reporter.send(ready=True)

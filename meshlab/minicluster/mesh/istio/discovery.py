@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from meshlab.minicluster.garbage import collect_seldom
 from meshlab.minicluster.mesh.istio import logs
 from meshlab.minicluster.mesh.istio.pilot.options import MONITORING_PORT, VERSION, Options, parse
 from meshlab.minicluster.pod import PodContext
@@ -44,6 +45,7 @@ async def _run(options: Options, pod: PodContext) -> int:
     from meshlab.minicluster.client import SERVICE_ACCOUNT_DIR, RemoteApi
     from meshlab.minicluster.mesh.istio.pilot.istiod import Istiod
 
+    collect_seldom()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
