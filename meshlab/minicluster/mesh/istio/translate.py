@@ -29,6 +29,7 @@ from meshlab.minicluster.mesh.istio.extensionproviders import (
 from meshlab.minicluster.mesh.istio.gateway import translate_gateway
 from meshlab.minicluster.mesh.istio.hosts import resolve_host
 from meshlab.minicluster.mesh.istio.httpactions import retry
+from meshlab.minicluster.mesh.istio.ingress import CLASSES, INGRESSES, with_ingresses
 from meshlab.minicluster.mesh.istio.peerauthentication import translate_peer_authentication
 from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, ref_of, seconds, text, texts
 from meshlab.minicluster.mesh.istio.requestauthentication import translate_request_authentication
@@ -59,6 +60,8 @@ WATCHED = (
     "pods",
     "nodes",
     "namespaces",
+    INGRESSES,
+    CLASSES,
     f"virtualservices.{NETWORKING}",
     f"destinationrules.{NETWORKING}",
     f"gateways.{NETWORKING}",
@@ -108,9 +111,10 @@ def translate(snapshot: IstioSnapshot) -> Translation:
     problems = Problems()
     settings = _settings(snapshot)
     root, domain = settings.root_namespace, settings.domain
+    resources = with_ingresses(snapshot.objects, mapping(snapshot.mesh_config), snapshot.root_namespace, domain)
 
     def listed(key: str) -> list[Obj]:
-        found = [obj for obj in snapshot.objects.get(key, ()) if isinstance(obj, dict)]
+        found = [obj for obj in resources.get(key, ()) if isinstance(obj, dict)]
         return sorted(found, key=_age)
 
     def each(key: str, translator: Callable[[Obj, ConfigRef], Iterable[T]]) -> tuple[T, ...]:

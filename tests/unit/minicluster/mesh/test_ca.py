@@ -7,7 +7,10 @@ import datetime as dt
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from meshlab.minicluster.kubeapi import Obj, StatusError
@@ -57,6 +60,39 @@ def test_the_root_survives_in_its_secret() -> None:
     secret = authority.to_secret("istio-system")
     assert set(secret["data"]) == {"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"}
     assert ca.CertificateAuthority.from_secret(secret).root_pem == authority.root_pem
+
+
+def plugged_in() -> tuple[Obj, str]:
+    """A Secret ``cacerts`` with an RSA intermediate, as the documentation has users make it; and its root."""
+    root_key, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+    now = dt.datetime.now(dt.UTC)
+
+    def sign(subject: str, public: rsa.RSAPublicKey) -> str:
+        names = [x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)]) for name in (subject, "root")]
+        builder = x509.CertificateBuilder(*reversed(names), public, x509.random_serial_number())
+        builder = builder.not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        return builder.sign(root_key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+    root, cert = sign("root", root_key.public_key()), sign("intermediate", key.public_key())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+    files = {"ca-cert.pem": cert, "ca-key.pem": private, "cert-chain.pem": cert + root, "root-cert.pem": root}
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in files.items()}
+    metadata = {"name": "cacerts", "namespace": "istio-system"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}, root
+
+
+async def test_a_ca_that_is_plugged_in_signs_and_its_root_is_trusted() -> None:
+    api = FakeKubeApi()
+    await ca.load_or_create(api, "istio-system")
+    secret, root = plugged_in()
+    await api.create("secrets", secret, "istio-system")
+    authority = await ca.load_or_create(api, "istio-system")
+    assert authority.root_pem == root
+    first, *chain = x509.load_pem_x509_certificates(authority.issue_workload("shop", "cart").chain_pem.encode())
+    assert [c.subject.rfc4514_string() for c in chain] == ["O=intermediate", "O=root"]
+    first.verify_directly_issued_by(chain[0])
+    chain[0].verify_directly_issued_by(chain[1])
 
 
 def test_a_key_of_another_root_is_refused() -> None:

@@ -28,7 +28,8 @@ from meshlab.minicluster.mesh.istio.pilot.secrets import (
     workload_secrets,
 )
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
-from meshlab.minicluster.mesh.istio.reading import Problem
+from meshlab.minicluster.mesh.istio.proxyconfig import edge
+from meshlab.minicluster.mesh.istio.reading import Problem, mapping
 from meshlab.minicluster.mesh.istio.tracingproviders import DEFAULT_SAMPLING_PERCENT, proxy_tracing
 from meshlab.minicluster.mesh.istio.translate import Translation, translate
 from meshlab.minicluster.mesh.model import Mesh, ProxyNode
@@ -226,6 +227,7 @@ class Distributor:
             metadata={key: value for key, value in connection.metadata.items() if isinstance(value, str)},
             cluster=connection.node_cluster,
             tracing=proxy_tracing(proxy_config, self._sampling_percent) if isinstance(proxy_config, dict) else None,
+            edge=edge(mapping(proxy_config)),
         )
 
     def _build(self, translation: Translation, node: ProxyNode) -> Mapping[str, Mapping[str, Obj]]:

@@ -24,6 +24,7 @@ from meshlab.minicluster.mesh.istio.pilot.caretaking import RootCertificates, We
 from meshlab.minicluster.mesh.istio.pilot.distribution import Distributor
 from meshlab.minicluster.mesh.istio.pilot.gatewayapi import GatewayApiController
 from meshlab.minicluster.mesh.istio.pilot.ipallocation import IpAllocationController
+from meshlab.minicluster.mesh.istio.pilot.ingress import IngressStatuses
 from meshlab.minicluster.mesh.istio.pilot.keysets import KeySets
 from meshlab.minicluster.mesh.istio.pilot.monitoring import Monitoring
 from meshlab.minicluster.mesh.istio.pilot.options import Options
@@ -128,6 +129,7 @@ class Istiod:
             self._spawn("ip allocation", allocation.run())
         self._spawn("distribution", distributor.run())
         self._spawn("gateway api", gateways.run())
+        self._spawn("ingress statuses", IngressStatuses(self._api, watch, pod.name).run())
         self._spawn("root certificates", roots.run())
         self._spawn("webhook configurations", self._webhook_configurations.run())
 
@@ -135,6 +137,8 @@ class Istiod:
         while True:
             try:
                 return await ca.load_or_create(self._api, self._options.namespace)
+            except ValueError as error:
+                raise OSError(f"failed to create CA: {error}") from error
             except (StatusError, OSError) as error:
                 logger.warning("the CA's Secret cannot be read yet: %s", error)
                 await asyncio.sleep(RETRY_S)
