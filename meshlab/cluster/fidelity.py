@@ -78,8 +78,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "probe.rewrite",
         "differs",
-        "Probes stay in the pod's spec as written (no /app-health/ on 15020): the node asks the program past the "
-        "sidecar, so they pass under STRICT as upstream's rewritten ones do.",
+        "Probes are rewritten to the agent's port 15020 as upstream's; httpGet hooks (postStart, preStop) stay as "
+        "written, and go past the sidecar.",
     ),
     Capability(
         "certificates.csr",
@@ -214,7 +214,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "api.controllers",
         "differs",
-        "No controller acts on HorizontalPodAutoscaler, Ingress, PersistentVolumeClaim or ReplicationController.",
+        "No controller acts on HorizontalPodAutoscaler, PersistentVolumeClaim or ReplicationController; on an Ingress "
+        "only istiod does, for its own class.",
     ),
     Capability("multicluster", "no", "One cluster."),
     Capability("vm.agent", "no", "No agent for virtual machines; WorkloadEntry works as an endpoint."),

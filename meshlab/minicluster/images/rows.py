@@ -7,7 +7,13 @@ from meshlab.minicluster.images.catalogue import BuiltIn, HostBinary, HostCurl, 
 _HERE = "meshlab.minicluster.images"
 _MESH = "meshlab.minicluster.mesh.istio"
 _ADDONS = "meshlab.minicluster.addons"
-_ISTIO_REGISTRIES = ("docker.io/istio", "registry.istio.io/release", "gcr.io/istio-release", "gcr.io/istio-testing")
+_ISTIO_REGISTRIES = (
+    "docker.io/istio",
+    "registry.istio.io/release",
+    "registry.istio.io/testing",
+    "gcr.io/istio-release",
+    "gcr.io/istio-testing",
+)
 
 
 def _istio(name: str) -> tuple[str, ...]:
@@ -136,7 +142,9 @@ IMAGES: tuple[Image, ...] = (
         names=(
             "docker.io/library/busybox",
             "gcr.io/google-containers/busybox",
+            "registry.k8s.io/busybox",
             "registry.k8s.io/e2e-test-images/busybox",
+            "k8s.gcr.io/busybox",
         ),
         command=("sh",),
         programs=BUSYBOX,
@@ -196,6 +204,21 @@ IMAGES: tuple[Image, ...] = (
         programs={**_DEBIAN, "extauthz": BuiltIn(f"{_HERE}.extauthz:main")},
     ),
     Image(
+        names=_istio("health"),
+        command=("/health",),
+        programs={"health": BuiltIn(f"{_HERE}.health:main")},
+    ),
+    Image(
+        names=_istio("jwt-server"),
+        entrypoint=("/jwt-server",),
+        programs={**_DEBIAN, "jwt-server": BuiltIn(f"{_HERE}.jwt_server:main")},
+    ),
+    Image(
+        names=("docker.io/hiroakis/tornado-websocket-example",),
+        command=("python", "/app.py"),
+        programs={**_DEBIAN, "python": BuiltIn(f"{_HERE}.tornado:main")},
+    ),
+    Image(
         names=("docker.io/envoyproxy/ratelimit",),
         command=("/bin/ratelimit",),
         programs={**BUSYBOX, "ratelimit": BuiltIn(f"{_HERE}.ratelimit.server:main")},
@@ -224,6 +247,7 @@ IMAGES: tuple[Image, ...] = (
             **_DEBIAN,
             "pilot-agent": BuiltIn(f"{_MESH}.agent:main"),
             "envoy": BuiltIn(f"{_HERE}.envoy:main"),
+            "openssl": BuiltIn(f"{_HERE}.openssl:main"),
         },
         environment={"ISTIO_META_ISTIO_PROXY_SHA": "istio-proxy:meshlab", "ISTIO_META_ISTIO_VERSION": "1.31.0"},
         sidecar=True,

@@ -28,8 +28,6 @@ class ProxyOptions:
     drain_s: float = 5.0
     """How long connections may last once the pod is told to stop (terminationDrainDuration)."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    proxy_config: Mapping[str, Any] = field(default_factory=dict)
-    """The proxy's configuration as the pod has it; istiod reads it from the node's metadata."""
     trust_domain: str = "cluster.local"
     more_stats: MoreStats = field(default_factory=MoreStats)
     proxy_config: Mapping[str, Any] = field(default_factory=dict)
@@ -90,7 +88,6 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], *, namespace
         discovery_address=address,
         drain_s=5.0 if drain_s is None else drain_s,
         metadata=metadata,
-        proxy_config=config,
         trust_domain=environment.get("TRUST_DOMAIN") or "cluster.local",
         more_stats=_more_stats(config.get("proxyStatsMatcher") or {}),
         proxy_config=config,

@@ -19,6 +19,7 @@ from meshlab.minicluster.mesh.istio.agent_options import (
     parse_downward_labels,
     workload_cluster,
 )
+from meshlab.minicluster.mesh.istio.agent_probes import ApplicationProbes
 from meshlab.minicluster.mesh.istio.agent_status import Readiness, StatusServer
 from meshlab.minicluster.mesh.istio.pilot.options import VERSION
 from meshlab.minicluster.mesh.telemetry import PEER_VARIABLE, Peer
@@ -71,8 +72,9 @@ class ProxyAgent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        probes = ApplicationProbes(self._environment, self._pod.app_ip, self._ports.real)
         server = StatusServer(
-            self._socket, self._readiness, self._stop.set, lambda: self._peer, self._application_metrics()
+            self._socket, self._readiness, self._stop.set, lambda: self._peer, probes, self._application_metrics()
         )
         await server.start(self._pod.bind_ip, self._ports.real, self._pod.local_socket)
         stopping = asyncio.create_task(self._stop.wait())

@@ -18,7 +18,15 @@ from meshlab.minicluster.mesh.istio.inject_decision import (
     is_injected,
     selecting_webhook,
 )
-from meshlab.minicluster.mesh.istio.inject_templates import TEMPLATES, Injected, Owner, TemplateInput, owner_of
+from meshlab.minicluster.mesh.istio.inject_probes import rewrite_probes, wants_rewriting
+from meshlab.minicluster.mesh.istio.inject_templates import (
+    STATUS_PORT,
+    TEMPLATES,
+    Injected,
+    Owner,
+    TemplateInput,
+    owner_of,
+)
 
 __all__ = [
     "Decision",
@@ -74,6 +82,9 @@ def inject(pod: Obj, namespace: Obj, config: InjectionConfig, *, owner: Owner | 
     chosen = _templates(given)
     for template in chosen:
         _apply(result, TEMPLATES[template](given))
+    default = given.value("sidecarInjectorWebhook", "rewriteAppHTTPProbe", default=True)
+    if "sidecar" in chosen and wants_rewriting(given.annotations, bool(default)):
+        rewrite_probes(result["spec"], STATUS_PORT)
     annotations = result["metadata"].setdefault("annotations", {})
     for key, value in config.injected_annotations.items():
         annotations.setdefault(key, value)

@@ -298,3 +298,46 @@ def test_the_programs_metrics_are_merged_unless_pod_or_mesh_say_no(
     told = environment(result["spec"]["initContainers"][0]).get("ISTIO_PROMETHEUS_ANNOTATIONS")
     assert (json.loads(told) if told else None) == merged
     assert (result["metadata"]["annotations"].get("prometheus.io/port") == "15020") == (merged is not None)
+def probed(*, annotations: dict[str, str] | None = None) -> Obj:
+    """A pod with one probe of each kind, and a command."""
+    http = {"httpGet": {"path": "/foo", "port": "web", "scheme": "HTTPS"}, "timeoutSeconds": 2, "periodSeconds": 5}
+    web = {
+        "name": "web",
+        "image": "nginx",
+        "ports": [{"name": "web", "containerPort": 8443}],
+        "livenessProbe": http,
+        "readinessProbe": {"tcpSocket": {"port": 8001}},
+        "startupProbe": {"grpc": {"port": 9000}},
+    }
+    other = {"name": "b", "image": "busybox", "livenessProbe": {"exec": {"command": ["true"]}}}
+    return pod(annotations=annotations, containers=[web, other])
+
+
+def test_probes_go_to_the_agent_which_knows_what_was_asked() -> None:
+    spec = injected(probed())["spec"]
+    web, other = spec["containers"]
+    assert web["livenessProbe"] == {
+        "timeoutSeconds": 2,
+        "periodSeconds": 5,
+        "httpGet": {"path": "/app-health/web/livez", "port": 15020, "scheme": "HTTP"},
+    }
+    assert web["readinessProbe"]["httpGet"]["path"] == "/app-health/web/readyz"
+    assert web["startupProbe"]["httpGet"]["path"] == "/app-health/web/startupz"
+    assert other["livenessProbe"] == {"exec": {"command": ["true"]}}
+    (value,) = [v["value"] for v in spec["initContainers"][0]["env"] if v["name"] == "ISTIO_KUBE_APP_PROBERS"]
+    assert json.loads(value) == {
+        "/app-health/web/livez": {"httpGet": {"path": "/foo", "port": 8443, "scheme": "HTTPS"}, "timeoutSeconds": 2},
+        "/app-health/web/readyz": {"tcpSocket": {"port": 8001}},
+        "/app-health/web/startupz": {"grpc": {"port": 9000}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("annotation", "installed", "rewritten"),
+    [(None, True, True), ("false", True, False), ("true", False, True), (None, False, False), ("maybe", True, True)],
+)
+def test_who_wants_no_rewriting_says_so(annotation: str | None, installed: bool, rewritten: bool) -> None:
+    annotations = {"sidecar.istio.io/rewriteAppHTTPProbers": annotation} if annotation else None
+    config = InjectionConfig(values={"sidecarInjectorWebhook": {"rewriteAppHTTPProbe": installed}})
+    web = injected(probed(annotations=annotations), config)["spec"]["containers"][0]
+    assert (web["livenessProbe"]["httpGet"]["port"] == 15020) == rewritten
