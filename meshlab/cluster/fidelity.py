@@ -72,8 +72,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "inject.templates",
         "differs",
-        "The templates sidecar and gateway are code in istiod; values and annotations steer them, template texts "
-        "of one's own in istio-sidecar-injector are not read.",
+        "The templates sidecar and gateway are code in istiod, steered by values and annotations; templates of one's "
+        "own (values.sidecarInjectorWebhook.templates) are applied as long as they have no Go template actions.",
     ),
     Capability(
         "probe.rewrite",

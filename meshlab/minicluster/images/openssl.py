@@ -32,7 +32,7 @@ def main(argv: list[str], pod: PodContext) -> int:
         except UnknownHost as error:
             print_line(f"BIO_lookup_ex: {error.host}: Name or service not known\nconnect:errno=0", error=True)
             return 1
-    os.execv(program, [argv[0], *arguments])  # noqa: S606 - the host's own program, with the user's arguments
+    os.execv(program, [argv[0], *arguments])
 
 
 def client_arguments(arguments: Sequence[str], network: PodNetwork, source: str) -> list[str]:

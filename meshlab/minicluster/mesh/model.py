@@ -280,6 +280,8 @@ class Settings:
     connect_timeout_s: float = 10.0
     trust_domain_aliases: tuple[str, ...] = ()
     """Further trust domains whose identities count as the mesh's own."""
+    mesh_tls_minimum: str = "TLSV1_2"
+    """The oldest version of TLS that workloads accept of each other."""
     authorizers: tuple[ExternalAuthorizer, ...] = ()
     sinks: tuple[AccessLogSink, ...] = ()
     """Where access logs may go, if a telemetry rule or the default says so."""

@@ -34,6 +34,8 @@ class InjectionConfig:
     always_inject: Sequence[Obj] = ()
     injected_annotations: Mapping[str, str] = field(default_factory=dict)
     default_templates: Sequence[str] = ("sidecar",)
+    templates: Mapping[str, str] = field(default_factory=dict)
+    """Templates of one's own, by name."""
     values: Obj = field(default_factory=dict)
     """The installation's values, as far as injection reads them."""
     mesh_config: Obj = field(default_factory=dict)
@@ -59,6 +61,7 @@ class InjectionConfig:
             always_inject=config.get("alwaysInjectSelector") or (),
             injected_annotations=config.get("injectedAnnotations") or {},
             default_templates=config.get("defaultTemplates") or ("sidecar",),
+            templates=config.get("templates") or {},
             values=values,
             mesh_config=mesh_config,
             revision=str(values.get("revision") or DEFAULT_REVISION),

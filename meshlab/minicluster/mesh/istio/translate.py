@@ -220,6 +220,7 @@ def _settings(snapshot: IstioSnapshot) -> Settings:
         else "",
         connect_timeout_s=timeout if timeout is not None and timeout > 0 else 10.0,
         trust_domain_aliases=texts(config.get("trustDomainAliases")),
+        mesh_tls_minimum=text(mapping(config.get("meshMTLS")).get("minProtocolVersion")) or "TLSV1_2",
         authorizers=external_authorizers(config),
         sinks=access_log_sinks(config),
         default_sinks=default_sinks(config),

@@ -341,3 +341,38 @@ def test_who_wants_no_rewriting_says_so(annotation: str | None, installed: bool,
     config = InjectionConfig(values={"sidecarInjectorWebhook": {"rewriteAppHTTPProbe": installed}})
     web = injected(probed(annotations=annotations), config)["spec"]["containers"][0]
     assert (web["livenessProbe"]["httpGet"]["port"] == 15020) == rewritten
+
+
+CUSTOM = """
+metadata: {labels: {team: a}}
+spec:
+  dnsPolicy: Default
+  containers:
+  - name: istio-proxy
+    env: [{name: GREETING, value: hello-world}]
+  - name: web
+    env: [{name: BESIDE, value: "1"}]
+"""
+
+
+def with_template(text: str) -> InjectionConfig:
+    return InjectionConfig(templates={"custom": text})
+
+
+def test_a_template_of_ones_own_is_laid_over_the_pod() -> None:
+    before = pod(annotations={"inject.istio.io/templates": "sidecar,custom"})
+    after = injected(before, with_template(CUSTOM))
+    (proxy,) = after["spec"]["initContainers"]
+    assert {"name": "GREETING", "value": "hello-world"} in proxy["env"]
+    assert any(variable["name"] == "POD_NAME" for variable in proxy["env"])
+    assert [(c["name"], c.get("env")) for c in after["spec"]["containers"]] == [
+        ("web", [{"name": "BESIDE", "value": "1"}])
+    ]
+    assert after["metadata"]["labels"]["team"] == "a"
+    assert apply_json_patch(before, json_patch(before, after))["spec"] == after["spec"]
+
+
+@pytest.mark.parametrize("text", ["spec: {{ .Values }}", "spec: [", "just words"])
+def test_a_template_that_cannot_be_applied_says_why(text: str) -> None:
+    with pytest.raises(UnknownTemplate, match="custom"):
+        injected(pod(annotations={"inject.istio.io/templates": "custom"}), with_template(text))
