@@ -57,6 +57,7 @@ _CURL = HostCurl(("curl",), fallback=BuiltIn(f"{_HERE}.curl.command:main"))
 _DEBIAN: dict[str, Program] = {**_COREUTILS, **_TEXT, **_SHELL, "bash": HostBinary(("bash",)), "curl": _CURL}
 _DEBIAN |= {"hostname": _CLIENTS["hostname"]}
 
+_CLASSIC_HTTPBIN = BuiltIn(f"{_HERE}.httpbin.classic:main")
 _CODE = "/opt/microservices"
 _RATINGS = ("v1", "v2", "v-faulty", "v-delayed", "v-unavailable", "v-unhealthy")
 _REVIEWS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -197,6 +198,16 @@ IMAGES: tuple[Image, ...] = (
         names=("docker.io/mccutchen/go-httpbin", "ghcr.io/mccutchen/go-httpbin"),
         command=("/bin/go-httpbin",),
         programs={"go-httpbin": BuiltIn(f"{_HERE}.httpbin.server:main")},
+    ),
+    Image(
+        names=("docker.io/kennethreitz/httpbin", "docker.io/kong/httpbin", "docker.io/citizenstig/httpbin"),
+        command=("gunicorn", "-b", "0.0.0.0:80", "httpbin:app", "-k", "gevent"),
+        programs={**_DEBIAN, "gunicorn": _CLASSIC_HTTPBIN, "pipenv": _CLASSIC_HTTPBIN},
+    ),
+    Image(
+        names=("docker.io/tutum/curl", "docker.io/governmentpaas/curl-ssl", "docker.io/pstauffer/curl"),
+        command=("sh",),
+        programs=_DEBIAN,
     ),
     Image(
         names=_istio("ext-authz"),

@@ -28,6 +28,7 @@ from meshlab.minicluster.mesh.istio.pilot.ingress import IngressStatuses
 from meshlab.minicluster.mesh.istio.pilot.keysets import KeySets
 from meshlab.minicluster.mesh.istio.pilot.monitoring import Monitoring
 from meshlab.minicluster.mesh.istio.pilot.options import Options
+from meshlab.minicluster.mesh.istio.pilot.secretreaders import SecretReaders
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
 from meshlab.minicluster.mesh.istio.webhooks import InjectionConfigSource, Webhooks
 from meshlab.minicluster.mesh.xds import XdsServer
@@ -93,11 +94,20 @@ class Istiod:
         watch = ClusterWatch(self._api, options.namespace, f"istio{options.suffix}")
         key_sets = KeySets(pod)
         self._exit.push_async_callback(key_sets.stop)
+        readers = SecretReaders(self._api)
+        self._exit.push_async_callback(readers.stop)
         distributor = Distributor(
-            watch, authority, self._ports.real, key_sets, options.certificate_ttl, options.sampling_percent
+            watch,
+            authority,
+            self._ports.real,
+            key_sets,
+            readers.may_list,
+            options.certificate_ttl,
+            options.sampling_percent,
         )
         watch.subscribe(distributor.changed)
         key_sets.subscribe(distributor.changed)
+        readers.subscribe(distributor.changed)
         xds = XdsServer(TokenAuthenticator(self._api), distributor.connected, distributor.disconnected)
         monitoring = Monitoring(pod.name, options.cluster_id, xds, distributor, lambda: self.ready)
         for port in (options.http_port, options.monitoring_port):
