@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import yaml
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.istio.scoping import selects
 
 INJECT = "sidecar.istio.io/inject"
 REVISION = "istio.io/rev"
@@ -151,24 +151,4 @@ def is_injected(pod: Obj) -> bool:
 
 def _selects(selector: Obj, labels: Mapping[str, str]) -> bool:
     """A ``metav1.LabelSelector``; an empty one selects nothing here, as upstream's injector has it."""
-    wanted: Mapping[str, Any] = selector.get("matchLabels") or {}
-    expressions = selector.get("matchExpressions") or []
-    if not wanted and not expressions:
-        return False
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _matches(expression, labels) for expression in expressions
-    )
-
-
-def _matches(expression: Obj, labels: Mapping[str, str]) -> bool:
-    key, values = expression.get("key"), expression.get("values") or []
-    match expression.get("operator"):
-        case "In":
-            return labels.get(str(key)) in values
-        case "NotIn":
-            return labels.get(str(key)) not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-    return False
+    return bool(selector.get("matchLabels") or selector.get("matchExpressions")) and selects(selector, labels)

@@ -33,6 +33,7 @@ from meshlab.minicluster.mesh.istio.ingress import CLASSES, INGRESSES, with_ingr
 from meshlab.minicluster.mesh.istio.peerauthentication import translate_peer_authentication
 from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, ref_of, seconds, text, texts
 from meshlab.minicluster.mesh.istio.requestauthentication import translate_request_authentication
+from meshlab.minicluster.mesh.istio.scoping import discovered
 from meshlab.minicluster.mesh.istio.serviceentry import (
     translate_service_entries,
     translate_workload_entries,
@@ -111,7 +112,9 @@ def translate(snapshot: IstioSnapshot) -> Translation:
     problems = Problems()
     settings = _settings(snapshot)
     root, domain = settings.root_namespace, settings.domain
-    resources = with_ingresses(snapshot.objects, mapping(snapshot.mesh_config), snapshot.root_namespace, domain)
+    config = mapping(snapshot.mesh_config)
+    seen = discovered(snapshot.objects, config)
+    resources = with_ingresses(seen, config, snapshot.root_namespace, domain)
 
     def listed(key: str) -> list[Obj]:
         found = [obj for obj in resources.get(key, ()) if isinstance(obj, dict)]
@@ -150,7 +153,7 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         problems,
     )
     services = list(_with_lab_addresses(services))
-    gateway_api = translate_gateway_api(snapshot.objects, services, snapshot.secrets, domain, problems)
+    gateway_api = translate_gateway_api(seen, services, snapshot.secrets, domain, problems)
     model = Mesh(
         settings=settings,
         services=tuple(services),
