@@ -7,15 +7,13 @@ import datetime as dt
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from meshlab.minicluster.kubeapi import Obj, StatusError
 from meshlab.minicluster.mesh import ca
 from tests.fakes.kube_api import FakeKubeApi
+from tests.support.pluggedca import plugged_ca
 
 
 def leaf(pair: ca.KeyPair) -> x509.Certificate:
@@ -62,33 +60,15 @@ def test_the_root_survives_in_its_secret() -> None:
     assert ca.CertificateAuthority.from_secret(secret).root_pem == authority.root_pem
 
 
-def plugged_in() -> tuple[Obj, str]:
-    """A Secret ``cacerts`` with an RSA intermediate, as the documentation has users make it; and its root."""
-    root_key, key = (rsa.generate_private_key(65537, 2048) for _ in range(2))
-    now = dt.datetime.now(dt.UTC)
-
-    def sign(subject: str, public: rsa.RSAPublicKey) -> str:
-        names = [x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, name)]) for name in (subject, "root")]
-        builder = x509.CertificateBuilder(*reversed(names), public, x509.random_serial_number())
-        builder = builder.not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        return builder.sign(root_key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
-
-    root, cert = sign("root", root_key.public_key()), sign("intermediate", key.public_key())
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
-    files = {"ca-cert.pem": cert, "ca-key.pem": private, "cert-chain.pem": cert + root, "root-cert.pem": root}
-    data = {name: base64.b64encode(value.encode()).decode() for name, value in files.items()}
-    metadata = {"name": "cacerts", "namespace": "istio-system"}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}, root
-
-
 async def test_a_ca_that_is_plugged_in_signs_and_its_root_is_trusted() -> None:
     api = FakeKubeApi()
     await ca.load_or_create(api, "istio-system")
-    secret, root = plugged_in()
-    await api.create("secrets", secret, "istio-system")
+    files = plugged_ca()
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in files.items()}
+    metadata = {"name": "cacerts", "namespace": "istio-system"}
+    await api.create("secrets", {"metadata": metadata, "data": data}, "istio-system")
     authority = await ca.load_or_create(api, "istio-system")
-    assert authority.root_pem == root
+    assert authority.root_pem == files["root-cert.pem"]
     first, *chain = x509.load_pem_x509_certificates(authority.issue_workload("shop", "cart").chain_pem.encode())
     assert [c.subject.rfc4514_string() for c in chain] == ["O=intermediate", "O=root"]
     first.verify_directly_issued_by(chain[0])
