@@ -376,3 +376,24 @@ def test_a_template_of_ones_own_is_laid_over_the_pod() -> None:
 def test_a_template_that_cannot_be_applied_says_why(text: str) -> None:
     with pytest.raises(UnknownTemplate, match="custom"):
         injected(pod(annotations={"inject.istio.io/templates": "custom"}), with_template(text))
+
+
+def test_annotations_give_the_proxy_volumes_and_a_piece_of_bootstrap() -> None:
+    annotations = {
+        "sidecar.istio.io/userVolume": '{"certs":{"secret":{"secretName":"c","optional":true}}}',
+        "sidecar.istio.io/userVolumeMount": '{"certs":{"mountPath":"/etc/certs","readOnly":true}}',
+        "sidecar.istio.io/bootstrapOverride": "custom",
+    }
+    spec = injected(pod(annotations=annotations))["spec"]
+    (proxy,) = spec["initContainers"]
+    assert {"name": "certs", "secret": {"secretName": "c", "optional": True}} in spec["volumes"]
+    assert {"name": "certs", "mountPath": "/etc/certs", "readOnly": True} in proxy["volumeMounts"]
+    assert {"name": "custom-bootstrap-volume", "configMap": {"name": "custom"}} in spec["volumes"]
+    variable = {"name": "ISTIO_BOOTSTRAP_OVERRIDE", "value": "/etc/istio/custom-bootstrap/custom_bootstrap.json"}
+    assert variable in proxy["env"]
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"a": 1}'])
+def test_a_volume_that_is_none_keeps_the_pod_out(text: str) -> None:
+    with pytest.raises(ValueError, match=r"userVolume|Expecting"):
+        injected(pod(annotations={"sidecar.istio.io/userVolume": text}))
