@@ -35,7 +35,7 @@ PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
-READERS = web.AppKey("readers", set[web.WebSocketResponse])
+READERS: web.AppKey[set[web.WebSocketResponse]] = web.AppKey("readers", set)
 
 
 def main(argv: list[str], pod: PodContext) -> int:

@@ -102,4 +102,4 @@ def test_a_policy_that_is_tried_only_is_logged(edge: Lab) -> None:
         "exec", "-n", "foo", "deploy/httpbin", "-c", "istio-proxy", "--",
         "pilot-agent", "request", "GET", "stats?filter=rbac.*shadow",
     )  # fmt: skip
-    assert re.search(r"istio_dry_run_deny_shadow_denied: [1-9]", counters), counters
+    assert re.search(r"istio_dry_run_deny_\.shadow_denied: [1-9]", counters), counters

@@ -75,7 +75,7 @@ def test_workloads_show_the_chain_of_the_plugged_in_ca(apps: Lab, files: dict[st
         found = CERTIFICATE.findall(openssl(apps, "-showcerts"))
         return [x509.load_pem_x509_certificate(pem.encode()) for pem in dict.fromkeys(found)]
 
-    leaf, intermediate, root = eventually(lambda: found if len(found := shown()) == 3 else None)
+    leaf, intermediate, root = eventually(lambda: found if len(found := shown()) == 3 else [])
     assert root == x509.load_pem_x509_certificate(files["root-cert.pem"].encode())
     assert intermediate == x509.load_pem_x509_certificate(files["ca-cert.pem"].encode())
     leaf.verify_directly_issued_by(intermediate)

@@ -72,12 +72,12 @@ def merged(base: Any, overlay: Any, member: str = "") -> Any:
         return result
     if isinstance(base, list) and isinstance(overlay, list) and member in MERGE_KEYS:
         key = MERGE_KEYS[member]
-        result = list(base)
+        items = list(base)
         for item in overlay:
-            same = [i for i, old in enumerate(result) if key and old.get(key) == item.get(key)]
+            same = [i for i, old in enumerate(items) if key and old.get(key) == item.get(key)]
             if same:
-                result[same[0]] = merged(result[same[0]], item)
+                items[same[0]] = merged(items[same[0]], item)
             else:
-                result.append(item)
-        return result
+                items.append(item)
+        return items
     return overlay

@@ -34,8 +34,8 @@ def rewrite_probes(spec: Obj, status_port: int) -> None:
     for container in _applications(spec):
         named = {port["name"]: port["containerPort"] for port in container.get("ports") or [] if port.get("name")}
         for member, page in PATHS.items():
-            probe = container.get(member)
-            prober = _prober(probe, named) if isinstance(probe, dict) else None
+            probe: Obj = container.get(member) or {}
+            prober = _prober(probe, named)
             if prober is None:
                 continue
             path = f"/app-health/{container['name']}/{page}"

@@ -23,8 +23,8 @@ from meshlab.minicluster.mesh.istio.pilot.authentication import TokenAuthenticat
 from meshlab.minicluster.mesh.istio.pilot.caretaking import RootCertificates, WebhookConfigurations
 from meshlab.minicluster.mesh.istio.pilot.distribution import Distributor
 from meshlab.minicluster.mesh.istio.pilot.gatewayapi import GatewayApiController
-from meshlab.minicluster.mesh.istio.pilot.ipallocation import IpAllocationController
 from meshlab.minicluster.mesh.istio.pilot.ingress import IngressStatuses
+from meshlab.minicluster.mesh.istio.pilot.ipallocation import IpAllocationController
 from meshlab.minicluster.mesh.istio.pilot.keysets import KeySets
 from meshlab.minicluster.mesh.istio.pilot.monitoring import Monitoring
 from meshlab.minicluster.mesh.istio.pilot.options import Options

@@ -298,6 +298,8 @@ def test_the_programs_metrics_are_merged_unless_pod_or_mesh_say_no(
     told = environment(result["spec"]["initContainers"][0]).get("ISTIO_PROMETHEUS_ANNOTATIONS")
     assert (json.loads(told) if told else None) == merged
     assert (result["metadata"]["annotations"].get("prometheus.io/port") == "15020") == (merged is not None)
+
+
 def probed(*, annotations: dict[str, str] | None = None) -> Obj:
     """A pod with one probe of each kind, and a command."""
     http = {"httpGet": {"path": "/foo", "port": "web", "scheme": "HTTPS"}, "timeoutSeconds": 2, "periodSeconds": 5}
