@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from aiohttp import WSMsgType, web
 
@@ -35,16 +36,16 @@ PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
-READERS: web.AppKey[set[web.WebSocketResponse]] = web.AppKey("readers", set)
+Readers = set[web.WebSocketResponse]
 
 
 def main(argv: list[str], pod: PodContext) -> int:
     """``python app.py``: the one script of the image."""
     app = web.Application()
-    app[READERS] = set()
+    readers: Readers = set()
     app.router.add_get("/", _page)
-    app.router.add_get("/ws", _socket)
-    app.router.add_route("*", "/api", _api)
+    app.router.add_get("/ws", partial(_socket, readers))
+    app.router.add_route("*", "/api", partial(_api, readers))
     try:
         serve(HttpServer(app, [PORT], headers={"Server": "TornadoServer/4.2"}), pod)
     except BindError as error:
@@ -57,11 +58,10 @@ async def _page(_: web.Request) -> web.Response:
     return web.Response(text=PAGE, content_type="text/html")
 
 
-async def _socket(request: web.Request) -> web.WebSocketResponse:
+async def _socket(readers: Readers, request: web.Request) -> web.WebSocketResponse:
     """Open until the client closes it; what it says is not answered."""
     socket = web.WebSocketResponse()
     await socket.prepare(request)
-    readers = request.app[READERS]
     readers.add(socket)
     try:
         async for message in socket:
@@ -72,8 +72,8 @@ async def _socket(request: web.Request) -> web.WebSocketResponse:
     return socket
 
 
-async def _api(request: web.Request) -> web.Response:
+async def _api(readers: Readers, request: web.Request) -> web.Response:
     values = {name: request.query.get(name, "") for name in ("id", "value")}
-    for socket in list(request.app[READERS]):
+    for socket in list(readers):
         await socket.send_str(json.dumps(values))
     return web.Response(content_type="text/html")
