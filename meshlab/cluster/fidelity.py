@@ -72,14 +72,14 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "inject.templates",
         "differs",
-        "The templates sidecar and gateway are code in istiod; values and annotations steer them, template texts "
-        "of one's own in istio-sidecar-injector are not read.",
+        "The templates sidecar and gateway are code in istiod, steered by values and annotations; templates of one's "
+        "own (values.sidecarInjectorWebhook.templates) are applied as long as they have no Go template actions.",
     ),
     Capability(
         "probe.rewrite",
         "differs",
-        "Probes stay in the pod's spec as written (no /app-health/ on 15020): the node asks the program past the "
-        "sidecar, so they pass under STRICT as upstream's rewritten ones do.",
+        "Probes are rewritten to the agent's port 15020 as upstream's; httpGet hooks (postStart, preStop) stay as "
+        "written, and go past the sidecar.",
     ),
     Capability(
         "certificates.csr",
@@ -214,7 +214,8 @@ CAPABILITIES: tuple[Capability, ...] = (
     Capability(
         "api.controllers",
         "differs",
-        "No controller acts on HorizontalPodAutoscaler, Ingress, PersistentVolumeClaim or ReplicationController.",
+        "No controller acts on HorizontalPodAutoscaler, PersistentVolumeClaim or ReplicationController; on an Ingress "
+        "only istiod does, for its own class.",
     ),
     Capability("multicluster", "no", "One cluster."),
     Capability("vm.agent", "no", "No agent for virtual machines; WorkloadEntry works as an endpoint."),

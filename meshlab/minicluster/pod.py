@@ -12,6 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from meshlab.minicluster.network.addresses import PortMap
 
+SIDECAR_PORTS = (15020, 15021, 15090)
+"""What a mesh proxy serves for everybody: on the pod's address, and so on the loopback that its containers share."""
+
 
 def local_socket(runtime_dir: Path, port: int) -> Path:
     """The unix socket that stands for a port of a pod's loopback.

@@ -28,6 +28,8 @@ PLURALS = {
     "PeerAuthentication": "peerauthentications.security.istio.io",
     "RequestAuthentication": "requestauthentications.security.istio.io",
     "AuthorizationPolicy": "authorizationpolicies.security.istio.io",
+    "Ingress": "ingresses.networking.k8s.io",
+    "IngressClass": "ingressclasses.networking.k8s.io",
     "Namespace": "namespaces",
     "Secret": "secrets",
     "GatewayClass": "gatewayclasses.gateway.networking.k8s.io",

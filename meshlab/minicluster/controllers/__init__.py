@@ -17,6 +17,7 @@ from meshlab.minicluster.controllers.endpointslice import EndpointSliceControlle
 from meshlab.minicluster.controllers.garbage import GarbageCollector
 from meshlab.minicluster.controllers.job import JobController
 from meshlab.minicluster.controllers.loadbalancer import LoadBalancerController
+from meshlab.minicluster.controllers.mirroring import EndpointsMirror
 from meshlab.minicluster.controllers.namespace import NamespaceController
 from meshlab.minicluster.controllers.replicaset import ReplicaSetController
 from meshlab.minicluster.controllers.runtime import Controller
@@ -62,6 +63,7 @@ class ControllerManager:
             DeploymentController(caches, recorder),
             EndpointSliceController(caches, recorder),
             EndpointsController(caches, recorder),
+            EndpointsMirror(caches, recorder),
             LoadBalancerController(caches, recorder, network.load_balancers),
             StatefulSetController(caches, recorder),
             DaemonSetController(caches, recorder),

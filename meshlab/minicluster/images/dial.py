@@ -19,7 +19,7 @@ from pathlib import Path
 from meshlab.minicluster.network.capture import CaptureRules
 from meshlab.minicluster.network.names import NameTable
 from meshlab.minicluster.network.queues import wait_until_read
-from meshlab.minicluster.pod import PodContext
+from meshlab.minicluster.pod import SIDECAR_PORTS, PodContext
 
 HANDOVER_S = 2.0
 """How long a sidecar may take to read where a connection is going."""
@@ -72,7 +72,7 @@ class PodNetwork:
     def real_endpoint(self, address: str, port: int) -> tuple[str, int]:
         """What to connect to for a nominal address and port."""
         if address in _OWN:
-            address = self._pod.app_ip
+            address = self._pod.pod_ip if port in SIDECAR_PORTS else self._pod.app_ip
         return address, self._ports.real(port)
 
     def connect(self, host: str, port: int, timeout_s: float | None = None) -> socket.socket:

@@ -7,7 +7,13 @@ from meshlab.minicluster.images.catalogue import BuiltIn, HostBinary, HostCurl, 
 _HERE = "meshlab.minicluster.images"
 _MESH = "meshlab.minicluster.mesh.istio"
 _ADDONS = "meshlab.minicluster.addons"
-_ISTIO_REGISTRIES = ("docker.io/istio", "registry.istio.io/release", "gcr.io/istio-release", "gcr.io/istio-testing")
+_ISTIO_REGISTRIES = (
+    "docker.io/istio",
+    "registry.istio.io/release",
+    "registry.istio.io/testing",
+    "gcr.io/istio-release",
+    "gcr.io/istio-testing",
+)
 
 
 def _istio(name: str) -> tuple[str, ...]:
@@ -51,6 +57,7 @@ _CURL = HostCurl(("curl",), fallback=BuiltIn(f"{_HERE}.curl.command:main"))
 _DEBIAN: dict[str, Program] = {**_COREUTILS, **_TEXT, **_SHELL, "bash": HostBinary(("bash",)), "curl": _CURL}
 _DEBIAN |= {"hostname": _CLIENTS["hostname"]}
 
+_CLASSIC_HTTPBIN = BuiltIn(f"{_HERE}.httpbin.classic:main")
 _CODE = "/opt/microservices"
 _RATINGS = ("v1", "v2", "v-faulty", "v-delayed", "v-unavailable", "v-unhealthy")
 _REVIEWS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -136,7 +143,9 @@ IMAGES: tuple[Image, ...] = (
         names=(
             "docker.io/library/busybox",
             "gcr.io/google-containers/busybox",
+            "registry.k8s.io/busybox",
             "registry.k8s.io/e2e-test-images/busybox",
+            "k8s.gcr.io/busybox",
         ),
         command=("sh",),
         programs=BUSYBOX,
@@ -191,9 +200,34 @@ IMAGES: tuple[Image, ...] = (
         programs={"go-httpbin": BuiltIn(f"{_HERE}.httpbin.server:main")},
     ),
     Image(
+        names=("docker.io/kennethreitz/httpbin", "docker.io/kong/httpbin", "docker.io/citizenstig/httpbin"),
+        command=("gunicorn", "-b", "0.0.0.0:80", "httpbin:app", "-k", "gevent"),
+        programs={**_DEBIAN, "gunicorn": _CLASSIC_HTTPBIN, "pipenv": _CLASSIC_HTTPBIN},
+    ),
+    Image(
+        names=("docker.io/tutum/curl", "docker.io/governmentpaas/curl-ssl", "docker.io/pstauffer/curl"),
+        command=("sh",),
+        programs=_DEBIAN,
+    ),
+    Image(
         names=_istio("ext-authz"),
         entrypoint=("/usr/local/bin/extauthz",),
         programs={**_DEBIAN, "extauthz": BuiltIn(f"{_HERE}.extauthz:main")},
+    ),
+    Image(
+        names=_istio("health"),
+        command=("/health",),
+        programs={"health": BuiltIn(f"{_HERE}.health:main")},
+    ),
+    Image(
+        names=_istio("jwt-server"),
+        entrypoint=("/jwt-server",),
+        programs={**_DEBIAN, "jwt-server": BuiltIn(f"{_HERE}.jwt_server:main")},
+    ),
+    Image(
+        names=("docker.io/hiroakis/tornado-websocket-example",),
+        command=("python", "/app.py"),
+        programs={**_DEBIAN, "python": BuiltIn(f"{_HERE}.tornado:main")},
     ),
     Image(
         names=("docker.io/envoyproxy/ratelimit",),
@@ -224,6 +258,7 @@ IMAGES: tuple[Image, ...] = (
             **_DEBIAN,
             "pilot-agent": BuiltIn(f"{_MESH}.agent:main"),
             "envoy": BuiltIn(f"{_HERE}.envoy:main"),
+            "openssl": BuiltIn(f"{_HERE}.openssl:main"),
         },
         environment={"ISTIO_META_ISTIO_PROXY_SHA": "istio-proxy:meshlab", "ISTIO_META_ISTIO_VERSION": "1.31.0"},
         sidecar=True,

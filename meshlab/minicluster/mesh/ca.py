@@ -1,8 +1,9 @@
 """The mesh's certificate authority: one self-signed root, workload certificates with a SPIFFE ID, serving ones.
 
 The root lives in the Secret ``istio-ca-secret``, under the keys that upstream uses, so that identities survive a
-restart of the control plane. Workload certificates follow the X.509-SVID rules: one URI SAN, critical because the
-subject is empty.
+restart of the control plane. Who has a CA of their own plugs it in: the Secret ``cacerts`` holds an intermediate's
+certificate and key, the chain up to the root, and the root. Workload certificates follow the X.509-SVID rules: one URI
+SAN, critical because the subject is empty.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from meshlab.minicluster.kubeapi import KubeApi, Obj, StatusError
 
 CA_SECRET = "istio-ca-secret"
 CA_SECRET_TYPE = "istio.io/ca-root"
+PLUGGED_SECRET = "cacerts"
 CERT_KEY = "ca-cert.pem"
 PRIVATE_KEY = "ca-key.pem"
 CHAIN_KEY = "cert-chain.pem"
@@ -54,23 +56,27 @@ def spiffe_id(namespace: str, service_account: str, trust_domain: str = "cluster
 
 
 class CertificateAuthority:
-    """Signs with a root that was generated, or read from a Secret.
+    """Signs with a root that was generated, or with what was read from a Secret.
 
     Args:
-        cert_pem: the root certificate.
+        cert_pem: the signing certificate.
         key_pem: its private key.
+        chain_pem: the certificates between those it signs and the root; empty for a self-signed root.
+        root_pem: what others are to trust; by default the signing certificate itself.
 
     Raises:
         ValueError: the certificate and the key do not belong together, or cannot be read.
     """
 
-    def __init__(self, cert_pem: str, key_pem: str) -> None:
-        self.root_pem = cert_pem
+    def __init__(self, cert_pem: str, key_pem: str, chain_pem: str = "", root_pem: str = "") -> None:
+        self.root_pem = root_pem or cert_pem
         self.key_pem = key_pem
+        self._chain_pem = chain_pem
         self._certificate = x509.load_pem_x509_certificate(cert_pem.encode())
+        x509.load_pem_x509_certificates(self.root_pem.encode())
         key = serialization.load_pem_private_key(key_pem.encode(), None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("the CA's private key is not an elliptic-curve key")
+        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            raise ValueError("the CA's private key is neither an elliptic-curve nor an RSA key")
         if key.public_key() != self._certificate.public_key():
             raise ValueError("the CA's private key does not belong to its certificate")
         self._key = key
@@ -98,7 +104,7 @@ class CertificateAuthority:
 
     @classmethod
     def from_secret(cls, secret: Obj) -> CertificateAuthority:
-        """The root in a Secret that `to_secret` (or upstream's istiod) wrote.
+        """What a Secret holds that `to_secret`, upstream's istiod or a user wrote.
 
         Raises:
             ValueError: a key is missing, or what it holds cannot be used.
@@ -108,7 +114,8 @@ class CertificateAuthority:
             cert, key = (base64.b64decode(data[name]).decode() for name in (CERT_KEY, PRIVATE_KEY))
         except KeyError as error:
             raise ValueError(f"the Secret has no key {error}") from None
-        return cls(cert, key)
+        chain, root = (base64.b64decode(data.get(name) or "").decode() for name in (CHAIN_KEY, ROOT_KEY))
+        return cls(cert, key, chain, root)
 
     def to_secret(self, namespace: str) -> Obj:
         """The Secret that keeps this root; for a self-signed root chain and root are the certificate itself."""
@@ -159,24 +166,25 @@ class CertificateAuthority:
             .add_extension(issuer_key_id, critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        return KeyPair(_cert_pem(certificate), _key_pem(key), begin, end)
+        return KeyPair(_cert_pem(certificate) + self._chain_pem, _key_pem(key), begin, end)
 
 
 async def load_or_create(api: KubeApi, namespace: str) -> CertificateAuthority:
-    """The mesh's root: the one in the Secret, or a new one that becomes the Secret.
+    """The mesh's CA: the one plugged in, else the root in istiod's own Secret, else a new one that becomes that Secret.
 
     Two replicas that start together both try to create it; the loser of that race reads the winner's.
 
     Raises:
         StatusError: the API refused.
-        ValueError: the Secret exists but holds no usable root.
+        ValueError: a Secret exists but holds nothing usable.
     """
     while True:
-        try:
-            return CertificateAuthority.from_secret(await api.get("secrets", CA_SECRET, namespace))
-        except StatusError as error:
-            if error.code != 404:
-                raise
+        for name in (PLUGGED_SECRET, CA_SECRET):
+            try:
+                return CertificateAuthority.from_secret(await api.get("secrets", name, namespace))
+            except StatusError as error:
+                if error.code != 404:
+                    raise
         authority = CertificateAuthority.generate()
         try:
             await api.create("secrets", authority.to_secret(namespace), namespace)

@@ -224,6 +224,18 @@ class MtlsPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Edge:
+    """What stands in front of a gateway, and how far it is believed."""
+
+    trusted_proxies: int = 0
+    """How many entries at the end of X-Forwarded-For were written by proxies that can be trusted."""
+    proxy_protocol: bool = False
+    """Whether connections begin with the PROXY protocol."""
+    client_certificates: str = "SANITIZE_SET"
+    """What becomes of the header with the client's certificate, in Envoy's words."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyNode:
     """The proxy that a configuration is made for."""
 
@@ -246,6 +258,7 @@ class ProxyNode:
     """``app.namespace``: how it calls itself in traces."""
     tracing: ProxyTracing | None = None
     """How it wants to trace where no telemetry rule speaks; None: as the mesh's configuration says."""
+    edge: Edge = Edge()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +280,8 @@ class Settings:
     connect_timeout_s: float = 10.0
     trust_domain_aliases: tuple[str, ...] = ()
     """Further trust domains whose identities count as the mesh's own."""
+    mesh_tls_minimum: str = "TLSV1_2"
+    """The oldest version of TLS that workloads accept of each other."""
     authorizers: tuple[ExternalAuthorizer, ...] = ()
     sinks: tuple[AccessLogSink, ...] = ()
     """Where access logs may go, if a telemetry rule or the default says so."""

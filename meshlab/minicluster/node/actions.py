@@ -9,7 +9,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 import yarl
@@ -32,6 +32,12 @@ class Target:
     address: Callable[[int], tuple[str, int]]
     """Where a nominal port of this container really is."""
     nominal_ip: str
+    front: Callable[[int], tuple[str, int]] | None = None
+    """Where the kubelet meets a port of the pod: at its proxy, where that has the port. None: as ``address``."""
+
+    def probed(self) -> Target:
+        """The same container as probes reach it; hooks and readiness by open ports go past the proxy."""
+        return replace(self, address=self.front or self.address)
 
     def port(self, port: int | str) -> int:
         """The number of a port given by number or name.

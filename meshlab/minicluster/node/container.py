@@ -311,7 +311,7 @@ class Container:
         name = spec.kind.capitalize()
 
         async def attempt(probe: ProbeSpec) -> Result:
-            return await host.actions.attempt(probe.handler, target, probe.timeout_s)
+            return await host.actions.attempt(probe.handler, target.probed(), probe.timeout_s)
 
         def failed(result: Result) -> None:
             if not self._stopping.is_set() or spec.kind == "readiness":

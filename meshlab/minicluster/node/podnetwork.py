@@ -9,6 +9,7 @@ from meshlab.minicluster.images.catalogue import Image
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.network.addresses import LabNetwork, PortMap, hidden_address
 from meshlab.minicluster.network.capture import outbound_annotations
+from meshlab.minicluster.node.listening import all_listening
 
 PROXY_PORT = 15001
 """The outbound listener of a sidecar (an HTTP proxy)."""
@@ -83,6 +84,11 @@ class PodNetwork:
         """The real (ip, port) behind a container's nominal port, past the sidecar unless it is the sidecar's."""
         ip = self.pod_ip if port in self.proxy_ports else self.bind_ip(container)
         return ip, self.ports.real(port)
+
+    def front(self, container: str, port: int) -> tuple[str, int]:
+        """Where the pod's own address leads: to its proxy for the ports that this one listens on."""
+        found = (self.pod_ip, self.ports.real(port))
+        return found if self.proxies and all_listening([found]) else self.address(container, port)
 
     def proxy_url(self, container: str) -> str:
         """The proxy a container's programs are to use; empty for none."""

@@ -169,7 +169,13 @@ class PodWorker:
             port["name"]: int(port["containerPort"]) for port in record.spec.get("ports") or [] if port.get("name")
         }
         name = record.name
-        return Target(instance, ports, lambda port: network.address(name, port), network.pod_ip)
+        return Target(
+            instance,
+            ports,
+            lambda port: network.address(name, port),
+            network.pod_ip,
+            lambda port: network.front(name, port),
+        )
 
     def configure(self, record: ContainerRecord, image: Image) -> ContainerConfig:
         assert self.network is not None

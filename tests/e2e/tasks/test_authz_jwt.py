@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support.lab import Lab, eventually
-from tests.support.security_tasks import KEYS_URL, apply, becomes, deploy, serve_keys, status
+from tests.support.security_tasks import KEYS_URL, apply, becomes, curl, deploy, serve_keys, status
 from tests.support.tokens import Issuer
 
 pytestmark = pytest.mark.full
@@ -79,6 +81,18 @@ def test_jwt_token(apps: Lab) -> None:
     assert status(apps, "foo", HEADERS, *bearer(groups=["group2"])) == "403"
     apps.kubectl("delete", "-n", "foo", "authorizationpolicy/require-jwt", "requestauthentication/jwt")
     eventually(lambda: status(apps, "foo", HEADERS, "-H", "Authorization: Bearer invalidToken") == "200")
+
+
+def test_claims_become_headers(apps: Lab) -> None:
+    copied = AUTHENTICATION.format(label="app: httpbin", uri=KEYS_URL).rstrip()
+    apply(
+        apps, copied.removesuffix("}]") + ', outputClaimToHeaders: [{header: "x-jwt-claim-foo", claim: "foo"}]}]', "foo"
+    )
+    becomes(apps, "401", "foo", HEADERS, "-H", "Authorization: Bearer invalidToken")
+    becomes(apps, "200", "foo", HEADERS, *bearer(foo="bar"))
+    received = curl(apps, "foo", HEADERS, *bearer(foo="bar")).stdout
+    assert json.loads(received)["headers"]["X-Jwt-Claim-Foo"] == ["bar"]
+    apps.kubectl("delete", "-n", "foo", "requestauthentication/jwt")
 
 
 def test_routing_by_claims(apps: Lab) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from meshlab.minicluster.images.dial import PodNetwork
 from meshlab.minicluster.network.names import NameTable
-from meshlab.minicluster.pod import PodContext
+from meshlab.minicluster.pod import SIDECAR_PORTS, PodContext
 
 PORTS = {"http": 80, "https": 443, "telnet": 23, "ftp": 21}
 
@@ -25,6 +25,10 @@ def config_text(pod: PodContext, connect_to: Sequence[str]) -> str:
     """
     lines = [f"interface = {pod.pod_ip}"]
     local = ("localhost:", "127.0.0.1:")
+    if pod.app_ip != pod.pod_ip:
+        # One loopback for all containers of a pod: there the sidecar's ports are too.
+        ports = [(port, pod.ports.real(port)) for port in SIDECAR_PORTS]
+        lines += [f'connect-to = "{host}{port}:{pod.pod_ip}:{real}"' for host in local for port, real in ports]
     lines += [f'connect-to = "{value}"' for value in connect_to if not pod.proxy_url or value.startswith(local)]
     return "\n".join(lines) + "\n"
 

@@ -13,22 +13,32 @@ from dataclasses import dataclass
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.envoy.autopassthrough import auto_passthrough_chains
 from meshlab.minicluster.mesh.envoy.connections import connection_members
-from meshlab.minicluster.mesh.envoy.filters import SERVER_NAME, TLS_INSPECTOR, connection_manager, offering, tcp_proxy
+from meshlab.minicluster.mesh.envoy.filters import (
+    PROXY_PROTOCOL,
+    SERVER_NAME,
+    TLS_INSPECTOR,
+    connection_manager,
+    offering,
+    tcp_proxy,
+)
 from meshlab.minicluster.mesh.envoy.routes import Listening, l4_clusters, table_routes
 from meshlab.minicluster.mesh.envoy.telemetry import GATEWAY_CONNECTIONS, GATEWAY_REQUESTS, TELL_PEER
 from meshlab.minicluster.mesh.envoy.tls import ALPN_TCP, gateway_socket
 from meshlab.minicluster.mesh.envoy.vocabulary import socket_address
 from meshlab.minicluster.mesh.hostnames import host_matches, intersect
-from meshlab.minicluster.mesh.model import Mesh, Protocol, ProxyNode, Service, Settings, Workload, matches, visible
+from meshlab.minicluster.mesh.model import (
+    Edge,
+    Mesh,
+    Protocol,
+    ProxyNode,
+    Service,
+    Settings,
+    Workload,
+    matches,
+    visible,
+)
 from meshlab.minicluster.mesh.routing import Gateway, GatewayServer, RouteTable
 from meshlab.minicluster.mesh.scope import Scope, selecting_services, target_port
-
-MEMBERS: Obj = {
-    "server_name": SERVER_NAME,
-    "use_remote_address": True,
-    "forward_client_cert_details": "SANITIZE_SET",
-    "set_current_client_cert_details": {"subject": True, "dns": True, "uri": True, "cert": True},
-}
 
 PASSING = ("PASSTHROUGH", "AUTO_PASSTHROUGH")
 """Modes in which TLS is passed on."""
@@ -127,7 +137,7 @@ def gateway_listeners(
     found: list[Obj] = []
     for (port, bind), group in sorted(places.items(), key=lambda item: item[0]):
         address = _address(bind, proxy)
-        chains = list(_chains(group, scope)) if address else []
+        chains = list(_chains(group, scope, proxy.edge)) if address else []
         if not chains:
             continue
         listener: Obj = {
@@ -137,8 +147,10 @@ def gateway_listeners(
             "enable_reuse_port": False,
             "filter_chains": chains,
         }
-        if group[0].uses_tls:
-            listener["listener_filters"] = [TLS_INSPECTOR]
+        looking = [PROXY_PROTOCOL] if proxy.edge.proxy_protocol else []
+        looking += [TLS_INSPECTOR] if group[0].uses_tls else []
+        if looking:
+            listener["listener_filters"] = looking
         found.append(listener)
     return found
 
@@ -150,12 +162,12 @@ def _address(bind: str, proxy: ProxyNode) -> str:
     return proxy.hidden_ip if bind in ("127.0.0.1", "::1") else ""
 
 
-def _chains(group: Sequence[BoundServer], scope: Scope) -> Iterable[Obj]:
+def _chains(group: Sequence[BoundServer], scope: Scope, edge: Edge) -> Iterable[Obj]:
     settings = scope.mesh.settings
     first = group[0]
     if not first.uses_tls:
         if first.is_http:
-            yield {"filters": [_http(first, settings)]}
+            yield {"filters": [_http(first, settings, edge)]}
             return
         clusters = _tcp_clusters(first, scope)
         if clusters:
@@ -174,7 +186,7 @@ def _chains(group: Sequence[BoundServer], scope: Scope) -> Iterable[Obj]:
         if not names:
             continue
         if bound.is_http:
-            filters = [_http(bound, settings)]
+            filters = [_http(bound, settings, edge)]
         else:
             clusters = _tcp_clusters(bound, scope)
             if not clusters:
@@ -233,14 +245,20 @@ def _tcp_clusters(bound: BoundServer, scope: Scope) -> list[tuple[str, int]] | N
     return None
 
 
-def _http(bound: BoundServer, settings: Settings) -> Obj:
+def _http(bound: BoundServer, settings: Settings, edge: Edge) -> Obj:
     return connection_manager(
         f"outbound_0.0.0.0_{bound.port}",
         settings,
         route_config_name=bound.route_name,
         filters=[TELL_PEER],
         telemetry=GATEWAY_REQUESTS,
-        members=MEMBERS,
+        members={
+            "server_name": SERVER_NAME,
+            "use_remote_address": True,
+            "xff_num_trusted_hops": edge.trusted_proxies,
+            "forward_client_cert_details": edge.client_certificates,
+            "set_current_client_cert_details": {"subject": True, "dns": True, "uri": True, "cert": True},
+        },
     )
 
 

@@ -141,9 +141,9 @@ def _chains(inbound: InboundPort, settings: Settings) -> tuple[list[Obj], list[O
         return [], [{"filters": [tcp_proxy(name, settings, [(name, 1)], ())]}]
     http = [_http(inbound, settings)]
     tcp = [_tcp(inbound, settings)]
-    aliases = settings.trust_domain_aliases
-    http_tls = mesh_server(settings.trust_domain, aliases=aliases)
-    tcp_tls = mesh_server(settings.trust_domain, (), aliases)
+    aliases, minimum = settings.trust_domain_aliases, settings.mesh_tls_minimum
+    http_tls = mesh_server(settings.trust_domain, aliases=aliases, minimum=minimum)
+    tcp_tls = mesh_server(settings.trust_domain, (), aliases, minimum)
     mode = inbound.mtls
     if inbound.protocol.is_http:
         if mode is MtlsMode.DISABLE:

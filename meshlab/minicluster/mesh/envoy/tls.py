@@ -77,14 +77,20 @@ def mesh_client(sni: str, sans: Sequence[str], alpn: Sequence[str]) -> Obj:
     )
 
 
-def mesh_server(trust_domain: str, alpn: Sequence[str] = ("h2", "http/1.1"), aliases: Sequence[str] = ()) -> Obj:
+def mesh_server(
+    trust_domain: str,
+    alpn: Sequence[str] = ("h2", "http/1.1"),
+    aliases: Sequence[str] = (),
+    minimum: str = "TLSV1_2",
+) -> Obj:
     """Mutual TLS with the workload's own certificate, for clients of the trust domain or of one of its aliases."""
     trusted = [
         {"san_type": "URI", "matcher": {"prefix": f"spiffe://{domain}/"}}
         for domain in dict.fromkeys((trust_domain, *aliases))
     ]
+    oldest = VERSIONS.get(minimum, "TLSv1_2")
     context: Obj = {
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
+        "tls_params": {"tls_minimum_protocol_version": oldest, "tls_maximum_protocol_version": "TLSv1_3"},
         "tls_certificate_sds_secret_configs": [sds(WORKLOAD_SECRET)],
         "combined_validation_context": {
             "default_validation_context": {"match_typed_subject_alt_names": trusted},

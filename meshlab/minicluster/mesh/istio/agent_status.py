@@ -1,6 +1,7 @@
-"""What the agent serves: readiness on 15021 and 15020, statistics on 15020 and 15090, the order to quit.
+"""What the agent serves: readiness, the application's probes, statistics, and the order to quit.
 
-To the pod alone it serves Envoy's administration, on 15000.
+Readiness is on 15021 and 15020, statistics are on 15020 and 15090. To the pod alone it serves Envoy's administration,
+on 15000.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from aiohttp import web
 
 from meshlab.minicluster.mesh.istio.agent_admin import ADMIN_PORT, admin_request
 from meshlab.minicluster.mesh.istio.agent_metrics import standard_metrics
+from meshlab.minicluster.mesh.istio.agent_probes import ApplicationProbes
 from meshlab.minicluster.mesh.telemetry import Peer
 
 STATUS_PORT = 15020
@@ -105,6 +107,7 @@ class StatusServer:
         readiness: what the health pages say.
         quit_: called for ``POST /quitquitquit``.
         own: the workload whose proxy it is, for its metrics.
+        probes: who asks the application for the kubelet.
         application_metrics: URL of the application's own metrics; empty for none.
     """
 
@@ -114,12 +117,14 @@ class StatusServer:
         readiness: Readiness,
         quit_: Callable[[], None],
         own: Callable[[], Peer],
+        probes: ApplicationProbes,
         application_metrics: str = "",
     ) -> None:
         self._socket = socket
         self._readiness = readiness
         self._quit = quit_
         self._own = own
+        self._probes = probes
         self._application_metrics = application_metrics
         self._runners: list[web.AppRunner] = []
 
@@ -139,6 +144,7 @@ class StatusServer:
         status.router.add_get("/stats/prometheus", self._merged_statistics)
         status.router.add_get("/metrics", self._merged_statistics)
         status.router.add_post("/quitquitquit", self._quitquitquit)
+        status.router.add_get("/app-health/{container}/{page}", self._probes.answer)
         health = web.Application()
         health.router.add_get("/healthz/ready", self._ready)
         telemetry = web.Application()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.istio.inject_custom import UnusableTemplate, apply_fragment
 from meshlab.minicluster.mesh.istio.inject_decision import (
     PROXY_CONTAINER,
     STATUS,
@@ -18,7 +19,15 @@ from meshlab.minicluster.mesh.istio.inject_decision import (
     is_injected,
     selecting_webhook,
 )
-from meshlab.minicluster.mesh.istio.inject_templates import TEMPLATES, Injected, Owner, TemplateInput, owner_of
+from meshlab.minicluster.mesh.istio.inject_probes import rewrite_probes, wants_rewriting
+from meshlab.minicluster.mesh.istio.inject_templates import (
+    STATUS_PORT,
+    TEMPLATES,
+    Injected,
+    Owner,
+    TemplateInput,
+    owner_of,
+)
 
 __all__ = [
     "Decision",
@@ -61,7 +70,7 @@ def inject(pod: Obj, namespace: Obj, config: InjectionConfig, *, owner: Owner | 
         owner: the workload behind the pod, if the caller knows it better than the pod tells.
 
     Raises:
-        UnknownTemplate: ``inject.istio.io/templates`` names one that is not there.
+        UnknownTemplate: ``inject.istio.io/templates`` names one that is not there, or that cannot be applied.
     """
     name = namespace["metadata"]["name"]
     if is_injected(pod):
@@ -73,7 +82,13 @@ def inject(pod: Obj, namespace: Obj, config: InjectionConfig, *, owner: Owner | 
     result = copy.deepcopy(pod)
     chosen = _templates(given)
     for template in chosen:
-        _apply(result, TEMPLATES[template](given))
+        if template in TEMPLATES:
+            _apply(result, TEMPLATES[template](given))
+        else:
+            _apply_own(result, given, template)
+    default = given.value("sidecarInjectorWebhook", "rewriteAppHTTPProbe", default=True)
+    if "sidecar" in chosen and wants_rewriting(given.annotations, bool(default)):
+        rewrite_probes(result["spec"], STATUS_PORT)
     annotations = result["metadata"].setdefault("annotations", {})
     for key, value in config.injected_annotations.items():
         annotations.setdefault(key, value)
@@ -107,7 +122,7 @@ def json_patch(before: Obj, after: Obj) -> list[Obj]:
     patch: list[Obj] = []
     for section, fields in (
         ("metadata", ("labels", "annotations")),
-        ("spec", ("initContainers", "containers", "volumes")),
+        ("spec", sorted({"initContainers", "containers", "volumes", *after["spec"]})),
     ):
         for field in fields:
             value = after[section].get(field)
@@ -120,10 +135,18 @@ def json_patch(before: Obj, after: Obj) -> list[Obj]:
 def _templates(given: TemplateInput) -> list[str]:
     asked = given.annotations.get(TEMPLATES_ANNOTATION)
     names = [name.strip() for name in asked.split(",")] if asked else list(given.config.default_templates)
+    own = given.config.templates
     for name in names:
-        if name not in TEMPLATES:
-            raise UnknownTemplate(f"requested template {name!r} not found; have {', '.join(TEMPLATES)}")
+        if name not in TEMPLATES and name not in own:
+            raise UnknownTemplate(f"requested template {name!r} not found; have {', '.join((*TEMPLATES, *own))}")
     return names
+
+
+def _apply_own(pod: Obj, given: TemplateInput, name: str) -> None:
+    try:
+        apply_fragment(pod, name, str(given.config.templates[name]))
+    except UnusableTemplate as error:
+        raise UnknownTemplate(str(error)) from error
 
 
 def _apply(pod: Obj, added: Injected) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import yaml
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.istio.scoping import selects
 
 INJECT = "sidecar.istio.io/inject"
 REVISION = "istio.io/rev"
@@ -34,6 +34,8 @@ class InjectionConfig:
     always_inject: Sequence[Obj] = ()
     injected_annotations: Mapping[str, str] = field(default_factory=dict)
     default_templates: Sequence[str] = ("sidecar",)
+    templates: Mapping[str, str] = field(default_factory=dict)
+    """Templates of one's own, by name."""
     values: Obj = field(default_factory=dict)
     """The installation's values, as far as injection reads them."""
     mesh_config: Obj = field(default_factory=dict)
@@ -59,6 +61,7 @@ class InjectionConfig:
             always_inject=config.get("alwaysInjectSelector") or (),
             injected_annotations=config.get("injectedAnnotations") or {},
             default_templates=config.get("defaultTemplates") or ("sidecar",),
+            templates=config.get("templates") or {},
             values=values,
             mesh_config=mesh_config,
             revision=str(values.get("revision") or DEFAULT_REVISION),
@@ -148,24 +151,4 @@ def is_injected(pod: Obj) -> bool:
 
 def _selects(selector: Obj, labels: Mapping[str, str]) -> bool:
     """A ``metav1.LabelSelector``; an empty one selects nothing here, as upstream's injector has it."""
-    wanted: Mapping[str, Any] = selector.get("matchLabels") or {}
-    expressions = selector.get("matchExpressions") or []
-    if not wanted and not expressions:
-        return False
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _matches(expression, labels) for expression in expressions
-    )
-
-
-def _matches(expression: Obj, labels: Mapping[str, str]) -> bool:
-    key, values = expression.get("key"), expression.get("values") or []
-    match expression.get("operator"):
-        case "In":
-            return labels.get(str(key)) in values
-        case "NotIn":
-            return labels.get(str(key)) not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-    return False
+    return bool(selector.get("matchLabels") or selector.get("matchExpressions")) and selects(selector, labels)

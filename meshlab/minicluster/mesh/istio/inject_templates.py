@@ -13,6 +13,7 @@ from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.istio.inject_decision import PROXY_CONTAINER, InjectionConfig
+from meshlab.minicluster.mesh.istio.inject_volumes import user_volumes
 
 PROXY_UID = 1337
 STATUS_PORT = 15020
@@ -121,7 +122,8 @@ def sidecar(given: TemplateInput) -> Injected:
         )
     labels = {"security.istio.io/tlsMode": given.labels.get("security.istio.io/tlsMode", "istio"), **_canonical(given)}
     annotations |= _prometheus(given) | _capture(given)
-    return Injected(container, _volumes(), labels, annotations, init=given.native)
+    volumes = [*_volumes(), *user_volumes(container, given.annotations)]
+    return Injected(container, volumes, labels, annotations, init=given.native)
 
 
 def gateway(given: TemplateInput) -> Injected:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.istio.inject_decision import InjectionConfig
 from meshlab.minicluster.mesh.istio.reading import created, integer, mapping, match_labels, string_map, text
-from meshlab.minicluster.mesh.model import matches
+from meshlab.minicluster.mesh.model import Edge, matches
+
+CERTIFICATE_MODES = frozenset(["SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"])
 
 
 def with_proxy_configs(
@@ -47,3 +49,14 @@ def _overlaid(default: Obj, spec: Mapping[str, object]) -> Obj:
     if variables:
         found["proxyMetadata"] = {**mapping(default.get("proxyMetadata")), **variables}
     return found
+
+
+def edge(config: Mapping[str, object]) -> Edge:
+    """What a proxy's configuration says of the network before it (``gatewayTopology``)."""
+    topology = mapping(config.get("gatewayTopology"))
+    mode = text(topology.get("forwardClientCertDetails"))
+    return Edge(
+        trusted_proxies=max(integer(topology.get("numTrustedProxies")) or 0, 0),
+        proxy_protocol=isinstance(topology.get("proxyProtocol"), dict),
+        client_certificates=mode if mode in CERTIFICATE_MODES else "SANITIZE_SET",
+    )

@@ -29,9 +29,11 @@ from meshlab.minicluster.mesh.istio.extensionproviders import (
 from meshlab.minicluster.mesh.istio.gateway import translate_gateway
 from meshlab.minicluster.mesh.istio.hosts import resolve_host
 from meshlab.minicluster.mesh.istio.httpactions import retry
+from meshlab.minicluster.mesh.istio.ingress import CLASSES, INGRESSES, with_ingresses
 from meshlab.minicluster.mesh.istio.peerauthentication import translate_peer_authentication
 from meshlab.minicluster.mesh.istio.reading import Problem, Problems, boolean, mapping, ref_of, seconds, text, texts
 from meshlab.minicluster.mesh.istio.requestauthentication import translate_request_authentication
+from meshlab.minicluster.mesh.istio.scoping import discovered
 from meshlab.minicluster.mesh.istio.serviceentry import (
     translate_service_entries,
     translate_workload_entries,
@@ -59,6 +61,8 @@ WATCHED = (
     "pods",
     "nodes",
     "namespaces",
+    INGRESSES,
+    CLASSES,
     f"virtualservices.{NETWORKING}",
     f"destinationrules.{NETWORKING}",
     f"gateways.{NETWORKING}",
@@ -108,9 +112,12 @@ def translate(snapshot: IstioSnapshot) -> Translation:
     problems = Problems()
     settings = _settings(snapshot)
     root, domain = settings.root_namespace, settings.domain
+    config = mapping(snapshot.mesh_config)
+    seen = discovered(snapshot.objects, config)
+    resources = with_ingresses(seen, config, snapshot.root_namespace, domain)
 
     def listed(key: str) -> list[Obj]:
-        found = [obj for obj in snapshot.objects.get(key, ()) if isinstance(obj, dict)]
+        found = [obj for obj in resources.get(key, ()) if isinstance(obj, dict)]
         return sorted(found, key=_age)
 
     def each(key: str, translator: Callable[[Obj, ConfigRef], Iterable[T]]) -> tuple[T, ...]:
@@ -146,7 +153,7 @@ def translate(snapshot: IstioSnapshot) -> Translation:
         problems,
     )
     services = list(_with_lab_addresses(services))
-    gateway_api = translate_gateway_api(snapshot.objects, services, snapshot.secrets, domain, problems)
+    gateway_api = translate_gateway_api(seen, services, snapshot.secrets, domain, problems)
     model = Mesh(
         settings=settings,
         services=tuple(services),
@@ -216,6 +223,7 @@ def _settings(snapshot: IstioSnapshot) -> Settings:
         else "",
         connect_timeout_s=timeout if timeout is not None and timeout > 0 else 10.0,
         trust_domain_aliases=texts(config.get("trustDomainAliases")),
+        mesh_tls_minimum=text(mapping(config.get("meshMTLS")).get("minProtocolVersion")) or "TLSV1_2",
         authorizers=external_authorizers(config),
         sinks=access_log_sinks(config),
         default_sinks=default_sinks(config),

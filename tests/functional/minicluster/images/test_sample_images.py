@@ -102,3 +102,48 @@ async def test_fortio_says_how_it_is_used(lab: Lab) -> None:
     code, _, err = await lab.run("fortio/fortio", "/usr/bin/fortio", "load", "-c", "x", "http://a", pod=lab.pod())
     assert code == 1
     assert 'invalid value "x" for flag -c' in err
+
+
+async def test_the_older_httpbin_tells_texts_and_hides_what_proxies_add(lab: Lab) -> None:
+    pod, client = lab.pod(), lab.pod()
+    arguments = ("gunicorn", "-b", "0.0.0.0:8080", "httpbin:app", "-k", "gevent")
+    await listening(pod, 8080, await lab.start("docker.io/kong/httpbin", *arguments, pod=pod))
+    url = f"http://{pod.pod_ip}:8080"
+    headers = ("-H", "X-One: 1", "-H", "X-Forwarded-For: 56.5.6.7")
+    _, out, _ = await lab.run(CURL, "curl", "-s", *headers, f"{url}/get?a=b&show_env=", pod=client)
+    told = json.loads(out)
+    assert (told["args"]["a"], told["headers"]["X-One"], told["origin"]) == ("b", "1", "56.5.6.7")
+    assert "X-Forwarded-For" not in told["headers"]
+    _, out, _ = await lab.run(CURL, "curl", "-s", *headers, f"{url}/get?show_env=true", pod=client)
+    assert json.loads(out)["headers"]["X-Forwarded-For"] == "56.5.6.7"
+    _, out, _ = await lab.run(CURL, "curl", "-si", f"{url}/status/418", pod=client)
+    assert "-=[ teapot ]=-" in out and "Server: gunicorn/" in out
+
+
+async def test_health_has_a_port_for_traffic_and_one_for_probes(lab: Lab) -> None:
+    pod, client = lab.pod(), lab.pod()
+    await listening(pod, 8002, await lab.start("docker.io/istio/health:example", pod=pod))
+    for port in (8001, 8002):
+        _, out, _ = await lab.run(CURL, "curl", "-s", f"http://{pod.pod_ip}:{port}/foo", pod=client)
+        assert out == f"Listening on {port}: foo "
+
+
+async def test_jwt_server_gives_its_key_set_whatever_is_asked(lab: Lab) -> None:
+    pod = lab.pod()
+    await listening(pod, 8000, await lab.start("registry.istio.io/testing/jwt-server:0.8", pod=pod))
+    _, out, _ = await lab.run(CURL, "curl", "-s", f"http://{pod.pod_ip}:8000/jwtkeys", pod=lab.pod())
+    assert [key["kty"] for key in json.loads(out)["keys"]] == ["RSA"]
+
+
+async def test_tornado_tells_its_readers(lab: Lab) -> None:
+    pod = lab.pod()
+    await listening(pod, 8888, await lab.start("hiroakis/tornado-websocket-example", pod=pod))
+    import aiohttp
+
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(f"http://{pod.pod_ip}:{pod.ports.real(8888)}/ws") as socket,
+    ):
+        async with session.get(f"http://{pod.pod_ip}:{pod.ports.real(8888)}/api?id=1&value=7") as answer:
+            assert answer.status == 200
+        assert json.loads((await socket.receive(timeout=5)).data) == {"id": "1", "value": "7"}

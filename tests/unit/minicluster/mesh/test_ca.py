@@ -13,6 +13,7 @@ from cryptography.x509.verification import PolicyBuilder, Store
 from meshlab.minicluster.kubeapi import Obj, StatusError
 from meshlab.minicluster.mesh import ca
 from tests.fakes.kube_api import FakeKubeApi
+from tests.support.pluggedca import plugged_ca
 
 
 def leaf(pair: ca.KeyPair) -> x509.Certificate:
@@ -57,6 +58,21 @@ def test_the_root_survives_in_its_secret() -> None:
     secret = authority.to_secret("istio-system")
     assert set(secret["data"]) == {"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"}
     assert ca.CertificateAuthority.from_secret(secret).root_pem == authority.root_pem
+
+
+async def test_a_ca_that_is_plugged_in_signs_and_its_root_is_trusted() -> None:
+    api = FakeKubeApi()
+    await ca.load_or_create(api, "istio-system")
+    files = plugged_ca()
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in files.items()}
+    metadata = {"name": "cacerts", "namespace": "istio-system"}
+    await api.create("secrets", {"metadata": metadata, "data": data}, "istio-system")
+    authority = await ca.load_or_create(api, "istio-system")
+    assert authority.root_pem == files["root-cert.pem"]
+    first, *chain = x509.load_pem_x509_certificates(authority.issue_workload("shop", "cart").chain_pem.encode())
+    assert [c.subject.rfc4514_string() for c in chain] == ["O=intermediate", "O=root"]
+    first.verify_directly_issued_by(chain[0])
+    chain[0].verify_directly_issued_by(chain[1])
 
 
 def test_a_key_of_another_root_is_refused() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from meshlab.minicluster.kubeapi import KubeApi, Obj, StatusError, object_key
 from meshlab.minicluster.mesh.istio.istioctl.reconcile import reconcile, with_last_applied
-from meshlab.minicluster.mesh.istio.manifests.render import OWNER, OWNER_LABEL
+from meshlab.minicluster.mesh.istio.manifests.render import OWNER_LABEL
 
 RESOURCES = {
     "CustomResourceDefinition": "customresourcedefinitions.apiextensions.k8s.io",
@@ -85,7 +85,7 @@ async def ensure_namespace(api: KubeApi, name: str) -> None:
 
 async def installed(api: KubeApi, revision: str = "", *, definitions: bool = False) -> list[Obj]:
     """The objects of earlier installs, by label; CRDs only when asked for."""
-    selector = f"{OWNER_LABEL}={OWNER}" + (f",istio.io/rev={revision}" if revision else "")
+    selector = OWNER_LABEL + (f",istio.io/rev={revision}" if revision else "")
     kinds = [kind for kind in RESOURCES if definitions or kind != "CustomResourceDefinition"]
     lists = await asyncio.gather(*(api.list(RESOURCES[kind], label_selector=selector) for kind in kinds))
     found = []

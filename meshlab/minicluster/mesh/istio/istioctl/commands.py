@@ -29,7 +29,7 @@ COMMANDS = {
     "analyze": Command("analyze", "Analyze Istio configuration and print validation messages"),
     "dashboard": Command("dashboard", "Access to Istio web UIs", ("dash", "d")),
     "install": Command(
-        "install", "Applies an Istio manifest, installing or reconfiguring Istio on a cluster", ("apply",)
+        "install", "Applies an Istio manifest, installing or reconfiguring Istio on a cluster", ("apply", "upgrade")
     ),
     "kube-inject": Command("kubeinject", "Inject Istio sidecar into Kubernetes pod resources"),
     "manifest": Command("manifest", "Commands related to Istio manifests"),
@@ -56,7 +56,6 @@ UNAVAILABLE = {
     "operator": "the in-cluster operator is gone from Istio; use istioctl install",
     "profile": "istioctl manifest generate --set profile=demo  shows one of default, demo, minimal, empty",
     "remote-clusters": "a lab is one cluster; several clusters need a real Istio",
-    "upgrade": "istioctl install  changes the installation in place",
     "verify-install": "istioctl install  waits until everything is ready, and istioctl analyze looks for problems",
     "waypoint": "ambient mode needs a real Istio; this lab runs sidecars",
     "workload": "virtual machines need a real Istio",

@@ -16,7 +16,7 @@ from meshlab.minicluster.mesh.istio.istioctl.errors import CommandError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser, duration
 from meshlab.minicluster.mesh.istio.istioctl.session import connect
 from meshlab.minicluster.mesh.istio.manifests.options import OptionsError, Spec, resolve
-from meshlab.minicluster.mesh.istio.manifests.render import Component, render
+from meshlab.minicluster.mesh.istio.manifests.render import OWNER_LABEL, Component, render
 from meshlab.minicluster.mesh.istio.pilot.revisions import TAG
 
 TITLES = {
@@ -139,9 +139,13 @@ class Installer:
         print("✔ Installation complete")
 
     async def prune(self, components: Sequence[Component]) -> None:
-        """Delete what an earlier install of this revision rendered and this one did not; CRDs stay."""
+        """Delete what an earlier install of this revision and name rendered and this one did not; CRDs stay."""
         wanted = {cluster.identity(obj) for component in components for obj in component.objects}
-        old = await cluster.installed(self._api, self._spec.revision)
+        old = [
+            obj
+            for obj in await cluster.installed(self._api, self._spec.revision)
+            if revisiontag.label(obj, OWNER_LABEL) == self._spec.owner
+        ]
         gone = [obj for obj in old if cluster.identity(obj) not in wanted and not revisiontag.label(obj, NOT_PRUNED)]
         await cluster.delete(self._api, gone, lambda obj: print(f"- Pruned {obj['kind']}/{obj['metadata']['name']}"))
 

@@ -144,7 +144,7 @@ def transform(text: str, name: str, config: inject.InjectionConfig, default_name
             output.append(yaml.dump(injected, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
     except FileError as error:
         raise CommandError(str(error)) from error
-    except inject.UnknownTemplate as error:
+    except (inject.UnknownTemplate, ValueError) as error:
         raise CommandError(str(error)) from error
     return "".join(f"{document}---\n" for document in output)
 

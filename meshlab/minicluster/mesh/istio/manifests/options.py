@@ -18,6 +18,8 @@ import yaml
 
 from meshlab.minicluster.kubeapi import Obj
 
+OWNER = "installed-state"
+"""The name of an installation that no IstioOperator names."""
 PROFILES = ("default", "demo", "minimal", "empty")
 SPEC_FIELDS = frozenset(
     [
@@ -49,6 +51,8 @@ class Spec:
 
     profile: str
     spec: Obj
+    owner: str = OWNER
+    """The name of the IstioOperator: what another one installed is not this one's to prune."""
 
     @property
     def namespace(self) -> str:
@@ -104,7 +108,8 @@ def resolve(settings: Sequence[str] = (), overlays: Sequence[Obj] = (), *, revis
             raise OptionsError(f'revision "{name}" is not a DNS label (lower-case letters, digits and "-")')
         spec["revision"] = str(name)
     _apply_legacy_values(spec)
-    return Spec(profile, spec)
+    names = [str((overlay.get("metadata") or {}).get("name") or "") for overlay in overlays]
+    return Spec(profile, spec, next(filter(None, reversed(names)), OWNER))
 
 
 def operator_spec(overlay: Obj) -> Obj:

@@ -21,7 +21,6 @@ COMPONENT_LABEL = "operator.istio.io/component"
 MANAGED_LABEL = "operator.istio.io/managed"
 VERSION_LABEL = "operator.istio.io/version"
 OWNER_LABEL = "install.operator.istio.io/owning-resource"
-OWNER = "installed-state"
 REVISION_LABEL = "istio.io/rev"
 
 GATEWAY_PORTS: dict[str, list[Obj]] = {
@@ -77,7 +76,7 @@ def render(spec: Spec, *, version: str) -> list[Component]:
                 COMPONENT_LABEL: name,
                 MANAGED_LABEL: "Reconcile",
                 VERSION_LABEL: version,
-                OWNER_LABEL: OWNER,
+                OWNER_LABEL: spec.owner,
                 REVISION_LABEL: spec.revision,
             }
     return [Component(name, tuple(objects)) for name, objects in rendered.items()]

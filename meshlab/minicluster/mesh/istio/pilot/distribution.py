@@ -28,7 +28,8 @@ from meshlab.minicluster.mesh.istio.pilot.secrets import (
     workload_secrets,
 )
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
-from meshlab.minicluster.mesh.istio.reading import Problem
+from meshlab.minicluster.mesh.istio.proxyconfig import edge
+from meshlab.minicluster.mesh.istio.reading import Problem, mapping
 from meshlab.minicluster.mesh.istio.tracingproviders import DEFAULT_SAMPLING_PERCENT, proxy_tracing
 from meshlab.minicluster.mesh.istio.translate import Translation, translate
 from meshlab.minicluster.mesh.model import Mesh, ProxyNode
@@ -56,6 +57,7 @@ class Distributor:
         authority: signs the proxies' certificates.
         ports: the real port behind a nominal one.
         key_sets: fetches the keys that tokens are checked with.
+        may_list_secrets: whether a (namespace, ServiceAccount) may list the Secrets of its namespace.
         certificate_ttl: how long a workload certificate lives.
         sampling_percent: how many requests are traced where nothing else says.
     """
@@ -66,6 +68,7 @@ class Distributor:
         authority: CertificateAuthority,
         ports: Callable[[int], int],
         key_sets: KeySets,
+        may_list_secrets: Callable[[str, str], bool],
         certificate_ttl: dt.timedelta | None = None,
         sampling_percent: float = DEFAULT_SAMPLING_PERCENT,
     ) -> None:
@@ -73,6 +76,7 @@ class Distributor:
         self._authority = authority
         self._ports = ports
         self._key_sets = key_sets
+        self._may_list_secrets = may_list_secrets
         self._certificates = WorkloadCertificates(authority, lambda: self._trust_domain, certificate_ttl)
         self._sampling_percent = sampling_percent
         self._cache = ResourceCache()
@@ -226,6 +230,7 @@ class Distributor:
             metadata={key: value for key, value in connection.metadata.items() if isinstance(value, str)},
             cluster=connection.node_cluster,
             tracing=proxy_tracing(proxy_config, self._sampling_percent) if isinstance(proxy_config, dict) else None,
+            edge=edge(mapping(proxy_config)),
         )
 
     def _build(self, translation: Translation, node: ProxyNode) -> Mapping[str, Mapping[str, Obj]]:
@@ -248,7 +253,7 @@ class Distributor:
             namespace = node.namespace
         else:
             return file_secret(name)
-        if node.type != "router":
+        if node.type != "router" and not self._may_list_secrets(node.namespace, node.service_account):
             return None
         informer = self._watch.secrets(namespace)
         return credential_secret(name, lambda secret: informer.get(secret, namespace))

@@ -23,10 +23,12 @@ from meshlab.minicluster.mesh.istio.pilot.authentication import TokenAuthenticat
 from meshlab.minicluster.mesh.istio.pilot.caretaking import RootCertificates, WebhookConfigurations
 from meshlab.minicluster.mesh.istio.pilot.distribution import Distributor
 from meshlab.minicluster.mesh.istio.pilot.gatewayapi import GatewayApiController
+from meshlab.minicluster.mesh.istio.pilot.ingress import IngressStatuses
 from meshlab.minicluster.mesh.istio.pilot.ipallocation import IpAllocationController
 from meshlab.minicluster.mesh.istio.pilot.keysets import KeySets
 from meshlab.minicluster.mesh.istio.pilot.monitoring import Monitoring
 from meshlab.minicluster.mesh.istio.pilot.options import Options
+from meshlab.minicluster.mesh.istio.pilot.secretreaders import SecretReaders
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
 from meshlab.minicluster.mesh.istio.webhooks import InjectionConfigSource, Webhooks
 from meshlab.minicluster.mesh.xds import XdsServer
@@ -92,11 +94,20 @@ class Istiod:
         watch = ClusterWatch(self._api, options.namespace, f"istio{options.suffix}")
         key_sets = KeySets(pod)
         self._exit.push_async_callback(key_sets.stop)
+        readers = SecretReaders(self._api)
+        self._exit.push_async_callback(readers.stop)
         distributor = Distributor(
-            watch, authority, self._ports.real, key_sets, options.certificate_ttl, options.sampling_percent
+            watch,
+            authority,
+            self._ports.real,
+            key_sets,
+            readers.may_list,
+            options.certificate_ttl,
+            options.sampling_percent,
         )
         watch.subscribe(distributor.changed)
         key_sets.subscribe(distributor.changed)
+        readers.subscribe(distributor.changed)
         xds = XdsServer(TokenAuthenticator(self._api), distributor.connected, distributor.disconnected)
         monitoring = Monitoring(pod.name, options.cluster_id, xds, distributor, lambda: self.ready)
         for port in (options.http_port, options.monitoring_port):
@@ -128,6 +139,7 @@ class Istiod:
             self._spawn("ip allocation", allocation.run())
         self._spawn("distribution", distributor.run())
         self._spawn("gateway api", gateways.run())
+        self._spawn("ingress statuses", IngressStatuses(self._api, watch, pod.name).run())
         self._spawn("root certificates", roots.run())
         self._spawn("webhook configurations", self._webhook_configurations.run())
 
@@ -135,6 +147,8 @@ class Istiod:
         while True:
             try:
                 return await ca.load_or_create(self._api, self._options.namespace)
+            except ValueError as error:
+                raise OSError(f"failed to create CA: {error}") from error
             except (StatusError, OSError) as error:
                 logger.warning("the CA's Secret cannot be read yet: %s", error)
                 await asyncio.sleep(RETRY_S)

@@ -14,13 +14,23 @@ from meshlab.minicluster.kubeapi import KubeApi, Obj
 from meshlab.minicluster.mesh.gatewayapi.gateways import RESOURCE as GATEWAYS
 from meshlab.minicluster.mesh.gatewayapi.translate import WATCHED as GATEWAY_API
 from meshlab.minicluster.mesh.gatewayapi.translate import referenced_namespaces
+from meshlab.minicluster.mesh.istio.ingress import CLASSES as INGRESS_CLASSES
+from meshlab.minicluster.mesh.istio.ingress import INGRESSES
 from meshlab.minicluster.mesh.istio.translate import WATCHED, IstioSnapshot
 
 logger = logging.getLogger(__name__)
 
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 SECRETS_WAIT_S = 2.0
-CORE = ("services", "pods", "nodes", "namespaces", "endpointslices.discovery.k8s.io")
+CORE = (
+    "services",
+    "pods",
+    "nodes",
+    "namespaces",
+    "endpointslices.discovery.k8s.io",
+    INGRESSES,
+    INGRESS_CLASSES,
+)
 
 Significance = Callable[[Obj], Any]
 
@@ -36,7 +46,7 @@ SIGNIFICANT: dict[str, Significance] = {
     "nodes": lambda node: node["metadata"].get("labels"),
     "namespaces": lambda namespace: namespace["metadata"].get("labels"),
     **dict.fromkeys(
-        GATEWAY_API,
+        (*GATEWAY_API, INGRESSES),
         lambda obj: tuple(obj["metadata"].get(key) for key in ("generation", "labels", "annotations")),
     ),
 }

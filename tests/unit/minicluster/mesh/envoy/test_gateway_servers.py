@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.mesh.envoy import build
 from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, LISTENER, ROUTE
-from tests.fakes.istio_world import World
+from meshlab.minicluster.mesh.istio.proxyconfig import edge
+from meshlab.minicluster.mesh.model import Edge
+from tests.fakes.istio_world import World, same_port
 
 TLS = "tls: {mode: SIMPLE, credentialName: cert}"
 
@@ -145,3 +150,23 @@ def test_auto_passthrough_goes_by_the_name_that_sidecars_send(world: World) -> N
     cluster = found[CLUSTER][f"outbound_.80_.v1_.{host}"]
     assert cluster["eds_cluster_config"]["service_name"] == f"outbound|80|v1|{host}"
     assert "transport_socket" not in cluster and "transport_socket_matches" not in cluster
+
+
+def test_what_stands_before_a_gateway_is_believed_as_far_as_it_says(world: World) -> None:
+    world.apply(gateway("a", server(80, "HTTP", "a.com")))
+    config = {
+        "gatewayTopology": {"numTrustedProxies": 2.0, "proxyProtocol": {}, "forwardClientCertDetails": "SANITIZE"}
+    }
+    proxy = replace(world.proxy("in", "router"), edge=edge(config))
+    listener = build(world.mesh(), proxy, same_port)[LISTENER]["0.0.0.0_80"]
+    assert [found["name"] for found in listener["listener_filters"]] == ["envoy.filters.listener.proxy_protocol"]
+    manager = listener["filter_chains"][0]["filters"][-1]["typed_config"]
+    assert (manager["xff_num_trusted_hops"], manager["forward_client_cert_details"]) == (2, "SANITIZE")
+
+
+def test_nothing_is_believed_by_default(world: World) -> None:
+    world.apply(gateway("a", server(80, "HTTP", "a.com")))
+    listener = listeners(world)["0.0.0.0_80"]
+    assert "listener_filters" not in listener
+    assert listener["filter_chains"][0]["filters"][-1]["typed_config"]["xff_num_trusted_hops"] == 0
+    assert edge({"gatewayTopology": {"forwardClientCertDetails": "UNDEFINED"}}) == Edge()

@@ -298,3 +298,104 @@ def test_the_programs_metrics_are_merged_unless_pod_or_mesh_say_no(
     told = environment(result["spec"]["initContainers"][0]).get("ISTIO_PROMETHEUS_ANNOTATIONS")
     assert (json.loads(told) if told else None) == merged
     assert (result["metadata"]["annotations"].get("prometheus.io/port") == "15020") == (merged is not None)
+
+
+def probed(*, annotations: dict[str, str] | None = None) -> Obj:
+    """A pod with one probe of each kind, and a command."""
+    http = {"httpGet": {"path": "/foo", "port": "web", "scheme": "HTTPS"}, "timeoutSeconds": 2, "periodSeconds": 5}
+    web = {
+        "name": "web",
+        "image": "nginx",
+        "ports": [{"name": "web", "containerPort": 8443}],
+        "livenessProbe": http,
+        "readinessProbe": {"tcpSocket": {"port": 8001}},
+        "startupProbe": {"grpc": {"port": 9000}},
+    }
+    other = {"name": "b", "image": "busybox", "livenessProbe": {"exec": {"command": ["true"]}}}
+    return pod(annotations=annotations, containers=[web, other])
+
+
+def test_probes_go_to_the_agent_which_knows_what_was_asked() -> None:
+    spec = injected(probed())["spec"]
+    web, other = spec["containers"]
+    assert web["livenessProbe"] == {
+        "timeoutSeconds": 2,
+        "periodSeconds": 5,
+        "httpGet": {"path": "/app-health/web/livez", "port": 15020, "scheme": "HTTP"},
+    }
+    assert web["readinessProbe"]["httpGet"]["path"] == "/app-health/web/readyz"
+    assert web["startupProbe"]["httpGet"]["path"] == "/app-health/web/startupz"
+    assert other["livenessProbe"] == {"exec": {"command": ["true"]}}
+    (value,) = [v["value"] for v in spec["initContainers"][0]["env"] if v["name"] == "ISTIO_KUBE_APP_PROBERS"]
+    assert json.loads(value) == {
+        "/app-health/web/livez": {"httpGet": {"path": "/foo", "port": 8443, "scheme": "HTTPS"}, "timeoutSeconds": 2},
+        "/app-health/web/readyz": {"tcpSocket": {"port": 8001}},
+        "/app-health/web/startupz": {"grpc": {"port": 9000}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("annotation", "installed", "rewritten"),
+    [(None, True, True), ("false", True, False), ("true", False, True), (None, False, False), ("maybe", True, True)],
+)
+def test_who_wants_no_rewriting_says_so(annotation: str | None, installed: bool, rewritten: bool) -> None:
+    annotations = {"sidecar.istio.io/rewriteAppHTTPProbers": annotation} if annotation else None
+    config = InjectionConfig(values={"sidecarInjectorWebhook": {"rewriteAppHTTPProbe": installed}})
+    web = injected(probed(annotations=annotations), config)["spec"]["containers"][0]
+    assert (web["livenessProbe"]["httpGet"]["port"] == 15020) == rewritten
+
+
+CUSTOM = """
+metadata: {labels: {team: a}}
+spec:
+  dnsPolicy: Default
+  containers:
+  - name: istio-proxy
+    env: [{name: GREETING, value: hello-world}]
+  - name: web
+    env: [{name: BESIDE, value: "1"}]
+"""
+
+
+def with_template(text: str) -> InjectionConfig:
+    return InjectionConfig(templates={"custom": text})
+
+
+def test_a_template_of_ones_own_is_laid_over_the_pod() -> None:
+    before = pod(annotations={"inject.istio.io/templates": "sidecar,custom"})
+    after = injected(before, with_template(CUSTOM))
+    (proxy,) = after["spec"]["initContainers"]
+    assert {"name": "GREETING", "value": "hello-world"} in proxy["env"]
+    assert any(variable["name"] == "POD_NAME" for variable in proxy["env"])
+    assert [(c["name"], c.get("env")) for c in after["spec"]["containers"]] == [
+        ("web", [{"name": "BESIDE", "value": "1"}])
+    ]
+    assert after["metadata"]["labels"]["team"] == "a"
+    assert apply_json_patch(before, json_patch(before, after))["spec"] == after["spec"]
+
+
+@pytest.mark.parametrize("text", ["spec: {{ .Values }}", "spec: [", "just words"])
+def test_a_template_that_cannot_be_applied_says_why(text: str) -> None:
+    with pytest.raises(UnknownTemplate, match="custom"):
+        injected(pod(annotations={"inject.istio.io/templates": "custom"}), with_template(text))
+
+
+def test_annotations_give_the_proxy_volumes_and_a_piece_of_bootstrap() -> None:
+    annotations = {
+        "sidecar.istio.io/userVolume": '{"certs":{"secret":{"secretName":"c","optional":true}}}',
+        "sidecar.istio.io/userVolumeMount": '{"certs":{"mountPath":"/etc/certs","readOnly":true}}',
+        "sidecar.istio.io/bootstrapOverride": "custom",
+    }
+    spec = injected(pod(annotations=annotations))["spec"]
+    (proxy,) = spec["initContainers"]
+    assert {"name": "certs", "secret": {"secretName": "c", "optional": True}} in spec["volumes"]
+    assert {"name": "certs", "mountPath": "/etc/certs", "readOnly": True} in proxy["volumeMounts"]
+    assert {"name": "custom-bootstrap-volume", "configMap": {"name": "custom"}} in spec["volumes"]
+    variable = {"name": "ISTIO_BOOTSTRAP_OVERRIDE", "value": "/etc/istio/custom-bootstrap/custom_bootstrap.json"}
+    assert variable in proxy["env"]
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"a": 1}'])
+def test_a_volume_that_is_none_keeps_the_pod_out(text: str) -> None:
+    with pytest.raises(ValueError, match=r"userVolume|Expecting"):
+        injected(pod(annotations={"sidecar.istio.io/userVolume": text}))
