@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from meshlab.minicluster.controllers.cache import CachedApi, get_path
 from meshlab.minicluster.controllers.deployment.arithmetic import int_or_percent
-from meshlab.minicluster.controllers.labels import selects
 from meshlab.minicluster.controllers.ownership import controller_of, is_being_deleted, owner_in_cache
 from meshlab.minicluster.controllers.pods import is_finished, is_ready
 from meshlab.minicluster.controllers.runtime import Controller
@@ -12,6 +11,7 @@ from meshlab.minicluster.controllers.timestamps import format_time, parse_time
 from meshlab.minicluster.events import EventRecorder
 from meshlab.minicluster.informer import Key
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.labels import selects
 
 RESOURCE = "poddisruptionbudgets.policy"
 DISRUPTED_FOR_S = 120

@@ -229,12 +229,16 @@ class EndpointSliceController(BackendController):
             await self.api.delete(RESOURCE, each)
 
 
-def _managed_service(endpoint_slice: Obj) -> tuple[str, ...]:
-    """``namespace/service`` of a slice that this controller owns."""
+def service_of(endpoint_slice: Obj, controller: str) -> tuple[str, ...]:
+    """``namespace/service`` of a slice that a controller owns."""
     labels = endpoint_slice["metadata"].get("labels") or {}
-    if labels.get(MANAGED_BY) != CONTROLLER or not labels.get(SERVICE_NAME):
+    if labels.get(MANAGED_BY) != controller or not labels.get(SERVICE_NAME):
         return ()
     return (f"{endpoint_slice['metadata']['namespace']}/{labels[SERVICE_NAME]}",)
+
+
+def _managed_service(endpoint_slice: Obj) -> tuple[str, ...]:
+    return service_of(endpoint_slice, CONTROLLER)
 
 
 def _zone(node: Obj | None) -> str:

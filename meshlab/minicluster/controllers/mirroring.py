@@ -10,7 +10,7 @@ from meshlab.minicluster.controllers.backends import HEADLESS_LABEL, has_backend
 from meshlab.minicluster.controllers.cache import CachedApi
 from meshlab.minicluster.controllers.endpoints import MANAGED_BY as MANAGED_ENDPOINTS
 from meshlab.minicluster.controllers.endpoints import RESOURCE as ENDPOINTS
-from meshlab.minicluster.controllers.endpointslice import MANAGED_BY, RESOURCE, SERVICE_NAME
+from meshlab.minicluster.controllers.endpointslice import MANAGED_BY, RESOURCE, SERVICE_NAME, service_of
 from meshlab.minicluster.controllers.ownership import controller_reference, is_being_deleted
 from meshlab.minicluster.controllers.podcontrol import namespace_is_terminating
 from meshlab.minicluster.controllers.runtime import Controller
@@ -101,7 +101,4 @@ class EndpointsMirror(Controller):
 
 
 def _mirrored_service(endpoint_slice: Obj) -> tuple[str, ...]:
-    labels = endpoint_slice["metadata"].get("labels") or {}
-    if labels.get(MANAGED_BY) != CONTROLLER or not labels.get(SERVICE_NAME):
-        return ()
-    return (f"{endpoint_slice['metadata']['namespace']}/{labels[SERVICE_NAME]}",)
+    return service_of(endpoint_slice, CONTROLLER)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from meshlab.minicluster.controllers.cache import Cache, CachedApi
-from meshlab.minicluster.controllers.labels import selects
 from meshlab.minicluster.kubeapi import Obj, StatusError
+from meshlab.minicluster.labels import selects
 
 
 def controller_of(obj: Obj) -> Obj | None:

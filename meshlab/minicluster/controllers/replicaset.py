@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from meshlab.minicluster.controllers.cache import CachedApi
-from meshlab.minicluster.controllers.labels import selects
 from meshlab.minicluster.controllers.ownership import (
     Claims,
     controller_of,
@@ -25,6 +24,7 @@ from meshlab.minicluster.controllers.timestamps import format_time
 from meshlab.minicluster.events import EventRecorder
 from meshlab.minicluster.informer import Key
 from meshlab.minicluster.kubeapi import Obj, StatusError
+from meshlab.minicluster.labels import selects
 
 RESOURCE = "replicasets.apps"
 API_VERSION, KIND = "apps/v1", "ReplicaSet"

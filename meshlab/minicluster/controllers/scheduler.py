@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable
 
 from meshlab.minicluster.controllers.cache import CachedApi, get_path
-from meshlab.minicluster.controllers.labels import node_selector_matches
 from meshlab.minicluster.controllers.ownership import is_being_deleted
 from meshlab.minicluster.controllers.pods import condition, is_finished
 from meshlab.minicluster.controllers.runtime import Controller
@@ -18,6 +17,7 @@ from meshlab.minicluster.controllers.timestamps import format_time
 from meshlab.minicluster.events import EventRecorder
 from meshlab.minicluster.informer import Key
 from meshlab.minicluster.kubeapi import Obj, StatusError
+from meshlab.minicluster.labels import node_selector_matches
 
 NAME = "default-scheduler"
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"

@@ -36,7 +36,6 @@ from meshlab.minicluster.controllers.deployment.status import (
     set_condition,
 )
 from meshlab.minicluster.controllers.hashing import template_hash
-from meshlab.minicluster.controllers.labels import selects
 from meshlab.minicluster.controllers.ownership import (
     Claims,
     controller_of,
@@ -50,6 +49,7 @@ from meshlab.minicluster.controllers.runtime import Controller
 from meshlab.minicluster.events import EventRecorder
 from meshlab.minicluster.informer import Key
 from meshlab.minicluster.kubeapi import Obj, StatusError
+from meshlab.minicluster.labels import selects
 
 RESOURCE = "deployments.apps"
 SETS = "replicasets.apps"

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import yaml
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.istio.scoping import selects
+from meshlab.minicluster.labels import selects
+from meshlab.minicluster.mesh.istio.reading import label_selector
 
 INJECT = "sidecar.istio.io/inject"
 REVISION = "istio.io/rev"
@@ -151,4 +152,5 @@ def is_injected(pod: Obj) -> bool:
 
 def _selects(selector: Obj, labels: Mapping[str, str]) -> bool:
     """A ``metav1.LabelSelector``; an empty one selects nothing here, as upstream's injector has it."""
-    return bool(selector.get("matchLabels") or selector.get("matchExpressions")) and selects(selector, labels)
+    given = label_selector(selector)
+    return any(given.values()) and selects(given, labels)

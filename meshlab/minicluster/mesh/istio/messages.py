@@ -23,9 +23,9 @@ def _schemas() -> dict[tuple[str, str], Obj]:
     }
 
 
-def is_known(obj: Obj) -> bool:
-    """Whether the object is one of Istio's kinds, in a version that is served."""
-    return (obj.get("apiVersion"), obj.get("kind")) in _schemas()
+def schema_of(obj: Obj) -> Obj | None:
+    """The schema of an object of one of Istio's kinds, in a version that is served; None for any other object."""
+    return _schemas().get((str(obj.get("apiVersion")), str(obj.get("kind"))))
 
 
 def unreadable(obj: Obj) -> str:

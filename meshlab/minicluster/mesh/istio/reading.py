@@ -162,3 +162,12 @@ def usable_regex(pattern: str) -> bool:
     except (re.error, OverflowError, RecursionError):
         return False
     return True
+
+
+def label_selector(value: object) -> Obj:
+    """A ``metav1.LabelSelector`` out of configuration that no schema has judged."""
+    selector = mapping(value)
+    return {
+        "matchLabels": mapping(selector.get("matchLabels")),
+        "matchExpressions": objects(selector.get("matchExpressions")),
+    }

@@ -6,29 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.istio.reading import mapping, objects, string_map, text
-
-
-def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a ``metav1.LabelSelector`` selects these labels; an empty one selects everything."""
-    wanted = mapping(selector.get("matchLabels"))
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _matches(expression, labels) for expression in objects(selector.get("matchExpressions"))
-    )
-
-
-def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, values = str(expression.get("key")), expression.get("values") or []
-    match expression.get("operator"):
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-    return False
+from meshlab.minicluster.labels import selects
+from meshlab.minicluster.mesh.istio.reading import label_selector, mapping, objects, string_map, text
 
 
 def discovered(resources: Mapping[str, Sequence[Obj]], mesh_config: Mapping[str, Any]) -> Mapping[str, Sequence[Obj]]:
@@ -42,7 +21,7 @@ def discovered(resources: Mapping[str, Sequence[Obj]], mesh_config: Mapping[str,
     seen = {""}
     for namespace in resources.get("namespaces", ()):
         labels = string_map(mapping(namespace.get("metadata")).get("labels"))
-        if any(selects(selector, labels) for selector in selectors):
+        if any(selects(label_selector(selector), labels) for selector in selectors):
             seen.add(text(mapping(namespace.get("metadata")).get("name")))
 
     def kept(obj: Obj) -> bool:

@@ -3,28 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.istio.analysis.model import KINDS, Message, Resource, Snapshot, message
-from meshlab.minicluster.mesh.istio.manifests import istio_crds
-
-
-@cache
-def _schemas() -> dict[tuple[str, str], Obj]:
-    """(apiVersion, kind) -> openAPIV3Schema."""
-    return {
-        (f"{crd['spec']['group']}/{version['name']}", crd["spec"]["names"]["kind"]): version["schema"][
-            "openAPIV3Schema"
-        ]
-        for crd in istio_crds()
-        for version in crd["spec"]["versions"]
-    }
-
-
-def is_istio_kind(obj: Obj) -> bool:
-    """Whether the object is one of Istio's kinds, in a version that is served."""
-    return (obj.get("apiVersion"), obj.get("kind")) in _schemas()
+from meshlab.minicluster.mesh.istio.messages import schema_of
 
 
 def problems(obj: Obj) -> list[str]:
@@ -32,7 +14,7 @@ def problems(obj: Obj) -> list[str]:
     from meshlab.minicluster.apiserver.schema import prune, validate
     from meshlab.minicluster.mesh.istio.validation import validate as validate_rules
 
-    schema = _schemas().get((str(obj.get("apiVersion")), str(obj.get("kind"))))
+    schema = schema_of(obj)
     if schema is None:
         return []
     _, unknown = prune(schema, obj)

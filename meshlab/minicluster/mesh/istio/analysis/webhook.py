@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.labels import selects
 from meshlab.minicluster.mesh.istio.analysis.messages import go_list
 from meshlab.minicluster.mesh.istio.analysis.model import Message, Resource, Snapshot, message
 from meshlab.minicluster.mesh.istio.inject_decision import INJECT, INJECTION, REVISION
@@ -55,23 +56,6 @@ def takes(hook: Obj, namespace_labels: Mapping[str, str], pod_labels: Mapping[st
     return selects(hook.get("namespaceSelector") or {}, namespace_labels) and selects(
         hook.get("objectSelector") or {}, pod_labels
     )
-
-
-def selects(selector: Obj, labels: Mapping[str, str]) -> bool:
-    """Whether a ``metav1.LabelSelector`` of a webhook selects these labels; an empty one selects everything."""
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    for expression in selector.get("matchExpressions") or []:
-        key, values = expression["key"], expression.get("values") or []
-        matched = {
-            "In": labels.get(key) in values,
-            "NotIn": labels.get(key) not in values,
-            "Exists": key in labels,
-            "DoesNotExist": key not in labels,
-        }[expression["operator"]]
-        if not matched:
-            return False
-    return True
 
 
 def _combinations(key: str, values: Sequence[str], revisions: Sequence[str]) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from meshlab.minicluster.kubeapi import Obj
-from meshlab.minicluster.mesh.istio.analysis.webhook import selects
+from meshlab.minicluster.labels import selects
 from meshlab.minicluster.mesh.istio.inject_decision import INJECTION, REVISION
 from meshlab.minicluster.mesh.istio.istioctl.errors import EXIT_USAGE, CommandError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser

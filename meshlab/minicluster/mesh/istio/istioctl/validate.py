@@ -15,7 +15,7 @@ from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.istio.analysis import files
 from meshlab.minicluster.mesh.istio.istioctl.errors import CommandError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser
-from meshlab.minicluster.mesh.istio.messages import is_known, unreadable
+from meshlab.minicluster.mesh.istio.messages import schema_of, unreadable
 from meshlab.minicluster.mesh.istio.reading import mapping, objects, text
 from meshlab.minicluster.mesh.istio.validation import judge
 from meshlab.minicluster.mesh.istio.validation_common import PROTOCOLS, quote
@@ -115,7 +115,7 @@ class _Findings:
         self.warnings += [f"{where} {warning}" for warning in warnings]
 
     def _judged(self, obj: Obj, metadata: Mapping[str, object]) -> tuple[Sequence[str], Sequence[str]]:
-        if is_known(obj):
+        if schema_of(obj) is not None:
             if problem := unreadable(obj):
                 return [f"cannot parse proto message: {problem}"], ()
             if unknown := sorted(obj.keys() - VALID_FIELDS):

@@ -19,6 +19,22 @@ CONFIG_LABEL = "istio.io/config"
 MUTATING = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 VALIDATING = "validatingwebhookconfigurations.admissionregistration.k8s.io"
 RETRY_S = 0.5
+GONE = (404, 409)
+"""It was deleted or changed meanwhile: the watch tells, and there is another pass."""
+
+
+async def unless_gone(request: Awaitable[Obj]) -> None:
+    """Write something of which a deletion, or another writer, may come first.
+
+    Raises:
+        StatusError: it is refused for any other reason.
+    """
+    try:
+        await request
+    except StatusError as error:
+        if error.code not in GONE:
+            raise
+        logger.debug("%s", error)
 
 
 class Reconciler:

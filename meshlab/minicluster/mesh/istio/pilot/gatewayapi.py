@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from meshlab.minicluster.informer import Informer
 from meshlab.minicluster.kubeapi import KubeApi, Obj, StatusError
@@ -19,15 +19,12 @@ from meshlab.minicluster.mesh.gatewayapi.status import Status, render
 from meshlab.minicluster.mesh.gatewayapi.translate import CLASSES
 from meshlab.minicluster.mesh.istio.inject import InjectionConfig
 from meshlab.minicluster.mesh.istio.kubegateway import MANAGER, deployed_objects, laid_over
-from meshlab.minicluster.mesh.istio.pilot.caretaking import MUTATING, Reconciler
+from meshlab.minicluster.mesh.istio.pilot.caretaking import MUTATING, Reconciler, unless_gone
 from meshlab.minicluster.mesh.istio.pilot.leadership import Leadership
 from meshlab.minicluster.mesh.istio.pilot.revisions import Revisions
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
 
 logger = logging.getLogger(__name__)
-
-GONE = (404, 409)
-"""It was deleted or changed meanwhile: the watch tells, and there is another pass."""
 
 
 class GatewayApiController:
@@ -101,7 +98,7 @@ class GatewayApiController:
             if status == current or (not current.get("parents") and status == {"parents": []}):
                 continue
             version = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-            await self._write(
+            await unless_gone(
                 self._api.patch(
                     wanted.resource,
                     wanted.name,
@@ -122,7 +119,7 @@ class GatewayApiController:
             if informer.get(name) is None:
                 spec = {"controllerName": info.controller, "description": info.description}
                 obj = {"apiVersion": f"{GROUP}/v1", "kind": "GatewayClass", "metadata": {"name": name}, "spec": spec}
-                await self._write(self._api.create(CLASSES, obj))
+                await unless_gone(self._api.create(CLASSES, obj))
 
     async def _deploy(self) -> None:
         gateways, classes = self._watch.informer(RESOURCE), self._watch.informer(CLASSES)
@@ -147,9 +144,9 @@ class GatewayApiController:
             namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
             current = self._deployed[resource].get(name, namespace)
             if current is None:
-                await self._write(self._create(resource, obj))
+                await unless_gone(self._create(resource, obj))
             elif (changed := laid_over(current, obj)) != current:
-                await self._write(self._api.update(resource, changed))
+                await unless_gone(self._api.update(resource, changed))
 
     async def _create(self, resource: str, obj: Obj) -> Obj:
         try:
@@ -161,11 +158,3 @@ class GatewayApiController:
             current = await self._api.get(resource, obj["metadata"]["name"], obj["metadata"]["namespace"])
             changed: Obj = laid_over(current, obj)
             return await self._api.update(resource, changed) if changed != current else current
-
-    async def _write(self, request: Awaitable[Obj]) -> None:
-        try:
-            await request
-        except StatusError as error:
-            if error.code not in GONE:
-                raise
-            logger.debug("%s", error)

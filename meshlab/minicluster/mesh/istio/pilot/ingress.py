@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from meshlab.minicluster.kubeapi import KubeApi, Obj, StatusError
+from meshlab.minicluster.kubeapi import KubeApi, Obj
 from meshlab.minicluster.mesh.istio.ingress import CLASSES, INGRESSES, ingress_service, is_mine
-from meshlab.minicluster.mesh.istio.pilot.caretaking import Reconciler
+from meshlab.minicluster.mesh.istio.pilot.caretaking import Reconciler, unless_gone
 from meshlab.minicluster.mesh.istio.pilot.leadership import Leadership
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
 
 LEASE = "istio-leader"
-GONE = (404, 409)
-"""It was deleted or changed meanwhile: the watch tells, and there is another pass."""
 
 
 class IngressStatuses:
@@ -45,11 +43,9 @@ class IngressStatuses:
                 continue
             metadata = ingress["metadata"]
             patch = {"status": {"loadBalancer": wanted}}
-            try:
-                await self._api.patch(INGRESSES, metadata["name"], patch, metadata["namespace"], subresource="status")
-            except StatusError as error:
-                if error.code not in GONE:
-                    raise
+            await unless_gone(
+                self._api.patch(INGRESSES, metadata["name"], patch, metadata["namespace"], subresource="status")
+            )
 
     def _addresses(self) -> list[Obj]:
         """Where the mesh's ingress Service is published."""

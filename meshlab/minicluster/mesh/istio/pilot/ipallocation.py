@@ -5,19 +5,13 @@ Only the leader writes. It starts from what all entries have, so that an address
 
 from __future__ import annotations
 
-import logging
-
-from meshlab.minicluster.kubeapi import KubeApi, Obj, StatusError
+from meshlab.minicluster.kubeapi import KubeApi, Obj
 from meshlab.minicluster.mesh.istio.ipallocate import RESOURCE, Allocator
-from meshlab.minicluster.mesh.istio.pilot.caretaking import Reconciler
+from meshlab.minicluster.mesh.istio.pilot.caretaking import Reconciler, unless_gone
 from meshlab.minicluster.mesh.istio.pilot.leadership import Leadership
 from meshlab.minicluster.mesh.istio.pilot.watching import ClusterWatch
 
-logger = logging.getLogger(__name__)
-
 LEASE = "istio-ip-autoallocate"
-GONE = (404, 409)
-"""It was deleted or changed meanwhile: the watch tells, and there is another pass."""
 
 
 class IpAllocationController:
@@ -56,12 +50,9 @@ class IpAllocationController:
                 "metadata": {"resourceVersion": metadata["resourceVersion"]},
                 "status": {"addresses": addresses},
             }
-            try:
-                await self._api.patch(RESOURCE, metadata["name"], body, metadata["namespace"], subresource="status")
-            except StatusError as error:
-                if error.code not in GONE:
-                    raise
-                logger.debug("%s", error)
+            await unless_gone(
+                self._api.patch(RESOURCE, metadata["name"], body, metadata["namespace"], subresource="status")
+            )
 
 
 def _age(entry: Obj) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""``metav1.LabelSelector`` as workload objects carry it: matchLabels and matchExpressions."""
+"""Whose labels a selector selects: ``metav1.LabelSelector``, and the node selectors that pods carry."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def selects(selector: Obj | None, labels: Mapping[str, str] | None) -> bool:
 
 
 def _requirement(expression: Obj, labels: Mapping[str, str]) -> bool:
-    key, values = expression["key"], expression.get("values") or ()
-    match expression["operator"]:
+    key, values = expression.get("key", ""), expression.get("values") or ()
+    match expression.get("operator"):
         case "In":
             return labels.get(key) in values
         case "NotIn":
