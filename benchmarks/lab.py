@@ -7,7 +7,6 @@ is marked, and the exit code is then 1. Run it on a quiet machine.
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +15,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.figures import HEADING, Figure
+from benchmarks.figures import Figure
 from benchmarks.processes import cpu_by_kind, memory_by_kind, sample
-from benchmarks.throwaway import Lab, bytecode_is_there, leave_root, throwaway_lab
+from benchmarks.throwaway import Lab, measured
 from benchmarks.workloads import echo, ready, wait_for
 from meshlab.cluster.facade import Cluster
 from meshlab.cluster.labstatus import descendants, private_memory
@@ -33,26 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="labs started from nothing (default 5)")
     arguments = parser.parse_args(argv)
-    # A lab outlives its starter, so being terminated must take the way on which it is taken away.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if (code := leave_root()) is not None:
-        return code
-    if not bytecode_is_there():
-        print("note: meshlab is not compiled (python -m compileall meshlab): every start-up pays for that")
-    print(HEADING, flush=True)
-    missed = 0
-    with throwaway_lab() as lab:
-        measurements: tuple[Callable[[Lab], list[Figure]], ...] = (
-            partial(from_nothing, rounds=arguments.rounds),
-            twenty_pods,
-            idle,
-            warm_starts,
-        )
-        for measure in measurements:
-            for figure in measure(lab):
-                print(figure.line(), flush=True)
-                missed += figure.missed
-    return 1 if missed else 0
+    return measured([partial(from_nothing, rounds=arguments.rounds), twenty_pods, idle, warm_starts])
 
 
 def from_nothing(lab: Lab, rounds: int) -> list[Figure]:

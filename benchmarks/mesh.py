@@ -11,20 +11,19 @@ import argparse
 import asyncio
 import datetime as dt
 import json
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.figures import HEADING, Figure
+from benchmarks.figures import Figure
 from benchmarks.load import Connection, Counts, load
 from benchmarks.processes import sample
-from benchmarks.throwaway import Lab, bytecode_is_there, leave_root, throwaway_lab
+from benchmarks.throwaway import Lab, measured
 from benchmarks.workloads import canary, echo, pod_ip, ready, service, set_weights, through_sidecars, wait_for
 from meshlab.cluster.facade import Cluster
 
@@ -46,33 +45,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0] if __doc__ else None)
     parser.add_argument("--flips", type=int, default=100, metavar="N", help="weight changes of each kind (default 100)")
     arguments = parser.parse_args(argv)
-    # A lab outlives its starter, so being terminated must take the way on which it is taken away.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if (code := leave_root()) is not None:
-        return code
-    if not bytecode_is_there():
-        print("note: meshlab is not compiled (python -m compileall meshlab): every start-up pays for that")
-    print(HEADING, flush=True)
-    missed = 0
-    with throwaway_lab() as lab:
-        lab.up()
-        lab.meshlab("istioctl", "install", "--set", "profile=demo", "-y")
-        canary(lab)
-        measurements: tuple[Callable[[Lab], Iterator[Figure]], ...] = (
+    return measured(
+        [
             cost_of_two_sidecars,
             partial(new_weights, flips=arguments.flips),
             partial(acknowledgements, flips=arguments.flips),
             partial(changes_under_load, flips=2 * arguments.flips),
-        )
-        for measure in measurements:
-            for figure in measure(lab):
-                print(figure.line(), flush=True)
-                missed += figure.missed
-    return 1 if missed else 0
+        ]
+    )
 
 
 def cost_of_two_sidecars(lab: Lab) -> Iterator[Figure]:
     """The same program asked directly, and through the client's and its own sidecar with mutual TLS."""
+    lab.up()
+    lab.meshlab("istioctl", "install", "--set", "profile=demo", "-y")
+    canary(lab)
     mesh = through_sidecars(lab)
     plain = ((pod_ip(lab.cluster(), "plain"), lab.ports.real(5678)), "/", "plain")
     direct: list[Counts] = []

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
 import sys
 import sysconfig
 import threading
@@ -22,9 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.figures import HEADING, Figure
+from benchmarks.figures import Figure
 from benchmarks.processes import sample
-from benchmarks.throwaway import Lab, bytecode_is_there, leave_root, throwaway_lab
+from benchmarks.throwaway import Lab, measured
 from meshlab.cluster.facade import Cluster
 from meshlab.course.catalogue import find_course
 from tests.support.terminals import PtyTerminal
@@ -49,26 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--starts", type=int, default=10, metavar="N", help="starts of the program (default 10)")
     parser.add_argument("--keys", type=int, default=100, metavar="N", help="keys of each kind (default 100)")
     arguments = parser.parse_args(argv)
-    # A lab outlives its starter, so being terminated must take the way on which it is taken away.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if (code := leave_root()) is not None:
-        return code
-    if not bytecode_is_there():
-        print("note: meshlab is not compiled (python -m compileall meshlab): every start-up pays for that")
-    print(HEADING, flush=True)
-    missed = 0
-    with throwaway_lab() as lab:
-        lab.up()
-        measurements: tuple[Callable[[Lab], list[Figure]], ...] = (
-            partial(first_frame, starts=arguments.starts),
-            partial(keys, number=arguments.keys),
-            idle,
-        )
-        for measure in measurements:
-            for figure in measure(lab):
-                print(figure.line(), flush=True)
-                missed += figure.missed
-    return 1 if missed else 0
+    return measured([partial(first_frame, starts=arguments.starts), partial(keys, number=arguments.keys), idle])
 
 
 class Screen(PtyTerminal):
@@ -126,6 +106,7 @@ def opened(lab: Lab) -> Iterator[Screen]:
 
 def first_frame(lab: Lab, starts: int) -> list[Figure]:
     """From the start of the process to the lesson's first words on the screen."""
+    lab.up()
     lesson = next(iter(find_course(None).lessons.values()))
     words = " ".join(re.findall(r"\w+", lesson.intro)[:4])
     figures = []
