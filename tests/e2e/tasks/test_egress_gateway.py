@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import external_nginx
 from tests.support.ingress import Authority
 from tests.support.lab import Lab, eventually
 
@@ -142,87 +143,6 @@ spec:
       group: networking.istio.io
       name: edition.cnn.com
       port: 80
-"""
-NGINX_CONFIGURATION = r"""
-events {
-}
-
-http {
-  log_format main '$remote_addr - $remote_user [$time_local]  $status '
-  '"$request" $body_bytes_sent "$http_referer" '
-  '"$http_user_agent" "$http_x_forwarded_for"';
-  access_log /var/log/nginx/access.log main;
-  error_log  /var/log/nginx/error.log;
-
-  server {
-    listen 443 ssl;
-
-    root /usr/share/nginx/html;
-    index index.html;
-
-    server_name my-nginx.mesh-external.svc.cluster.local;
-    ssl_certificate /etc/nginx-server-certs/tls.crt;
-    ssl_certificate_key /etc/nginx-server-certs/tls.key;
-    ssl_client_certificate /etc/nginx-ca-certs/example.com.crt;
-    ssl_verify_client on;
-  }
-}
-"""
-NGINX = """
-apiVersion: v1
-kind: Service
-metadata:
-  name: my-nginx
-  namespace: mesh-external
-  labels:
-    run: my-nginx
-spec:
-  ports:
-  - port: 443
-    protocol: TCP
-  selector:
-    run: my-nginx
----
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: my-nginx
-  namespace: mesh-external
-spec:
-  selector:
-    matchLabels:
-      run: my-nginx
-  replicas: 1
-  template:
-    metadata:
-      labels:
-        run: my-nginx
-    spec:
-      containers:
-      - name: my-nginx
-        image: nginx
-        ports:
-        - containerPort: 443
-        volumeMounts:
-        - name: nginx-config
-          mountPath: /etc/nginx
-          readOnly: true
-        - name: nginx-server-certs
-          mountPath: /etc/nginx-server-certs
-          readOnly: true
-        - name: nginx-ca-certs
-          mountPath: /etc/nginx-ca-certs
-          readOnly: true
-      volumes:
-      - name: nginx-config
-        configMap:
-          name: nginx-configmap
-      - name: nginx-server-certs
-        secret:
-          secretName: nginx-server-certs
-      - name: nginx-ca-certs
-        secret:
-          secretName: nginx-ca-certs
 """
 ORIGINATION = """
 apiVersion: networking.istio.io/v1
@@ -399,10 +319,10 @@ def test_mutual_tls_that_the_egress_gateway_originates(client: Lab) -> None:
     client.kubectl(*external, "secret", "tls", "nginx-server-certs", f"--key={key}", f"--cert={certificate}")
     client.kubectl(*external, "secret", "generic", "nginx-ca-certs", f"--from-file={authority.root}")
     configuration = client.home / "nginx.conf"
-    configuration.write_text(NGINX_CONFIGURATION)
+    configuration.write_text(external_nginx.CONFIGURATION)
     configuration.chmod(0o644)
     client.kubectl(*external, "configmap", "nginx-configmap", f"--from-file=nginx.conf={configuration}")
-    client.kubectl("apply", "-f", "-", stdin=NGINX)
+    client.kubectl("apply", "-f", "-", stdin=external_nginx.NGINX)
     client.kubectl("rollout", "status", "-n", "mesh-external", "deployment/my-nginx", "--timeout=60s")
     client.kubectl(
         "create", "secret", "-n", "istio-system", "generic", "client-credential", f"--from-file=tls.key={own_key}",

@@ -7,93 +7,12 @@ import time
 
 import pytest
 
+from tests.support import external_nginx
 from tests.support.ingress import Authority
 from tests.support.lab import Lab, eventually
 
 pytestmark = pytest.mark.full
 
-NGINX_CONF = """events {
-}
-
-http {
-  log_format main '$remote_addr - $remote_user [$time_local]  $status '
-  '"$request" $body_bytes_sent "$http_referer" '
-  '"$http_user_agent" "$http_x_forwarded_for"';
-  access_log /var/log/nginx/access.log main;
-  error_log  /var/log/nginx/error.log;
-
-  server {
-    listen 443 ssl;
-
-    root /usr/share/nginx/html;
-    index index.html;
-
-    server_name my-nginx.mesh-external.svc.cluster.local;
-    ssl_certificate /etc/nginx-server-certs/tls.crt;
-    ssl_certificate_key /etc/nginx-server-certs/tls.key;
-    ssl_client_certificate /etc/nginx-ca-certs/example.com.crt;
-    ssl_verify_client on;
-  }
-}
-"""
-NGINX = """
-apiVersion: v1
-kind: Service
-metadata:
-  name: my-nginx
-  namespace: mesh-external
-  labels:
-    run: my-nginx
-  annotations:
-    "networking.istio.io/exportTo": "." # simulate an external service by not exporting outside this namespace
-spec:
-  ports:
-  - port: 443
-    protocol: TCP
-  selector:
-    run: my-nginx
----
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: my-nginx
-  namespace: mesh-external
-spec:
-  selector:
-    matchLabels:
-      run: my-nginx
-  replicas: 1
-  template:
-    metadata:
-      labels:
-        run: my-nginx
-    spec:
-      containers:
-      - name: my-nginx
-        image: nginx
-        ports:
-        - containerPort: 443
-        volumeMounts:
-        - name: nginx-config
-          mountPath: /etc/nginx
-          readOnly: true
-        - name: nginx-server-certs
-          mountPath: /etc/nginx-server-certs
-          readOnly: true
-        - name: nginx-ca-certs
-          mountPath: /etc/nginx-ca-certs
-          readOnly: true
-      volumes:
-      - name: nginx-config
-        configMap:
-          name: nginx-configmap
-      - name: nginx-server-certs
-        secret:
-          secretName: nginx-server-certs
-      - name: nginx-ca-certs
-        secret:
-          secretName: nginx-ca-certs
-"""
 ORIGINATION = """
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -203,9 +122,9 @@ def test_a_sidecar_shows_the_certificate_that_its_account_may_read(client: Lab) 
         "create", "-n", "mesh-external", "secret", "generic", "nginx-ca-certs", f"--from-file={authority.root}"
     )
     configuration = client.home / "nginx.conf"
-    configuration.write_text(NGINX_CONF)
+    configuration.write_text(external_nginx.CONFIGURATION)
     client.kubectl("create", "configmap", "nginx-configmap", "-n", "mesh-external", f"--from-file={configuration}")
-    client.kubectl("apply", "-f", "-", stdin=NGINX)
+    client.kubectl("apply", "-f", "-", stdin=external_nginx.HIDDEN)
     client.kubectl("rollout", "status", "-n", "mesh-external", "deployment/my-nginx", "--timeout=40s")
     certificate, key = authority.issue("client.example.com")
     client.kubectl(

@@ -13,10 +13,10 @@ from meshlab.minicluster.controllers.endpoints import subsets
 from meshlab.minicluster.controllers.endpointslice import MAX_ENDPOINTS, plan
 from meshlab.minicluster.controllers.hashing import SAFE_LETTERS, template_hash
 from meshlab.minicluster.controllers.job import index_ranges
-from meshlab.minicluster.controllers.labels import selects
 from meshlab.minicluster.controllers.pods import first_to_delete
 from meshlab.minicluster.controllers.scheduler import explain, obstacle
 from meshlab.minicluster.kubeapi import Obj
+from meshlab.minicluster.labels import selects
 
 
 def pod(name: str, *, ip: str = "127.9.1.1", ready: bool = True, **fields: Any) -> Obj:
