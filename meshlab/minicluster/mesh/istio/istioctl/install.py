@@ -16,7 +16,7 @@ from meshlab.minicluster.mesh.istio.istioctl.errors import CommandError
 from meshlab.minicluster.mesh.istio.istioctl.flags import CommandParser, duration
 from meshlab.minicluster.mesh.istio.istioctl.session import connect
 from meshlab.minicluster.mesh.istio.manifests.options import OptionsError, Spec, resolve
-from meshlab.minicluster.mesh.istio.manifests.render import OWNER_LABEL, Component, render
+from meshlab.minicluster.mesh.istio.manifests.render import OWNER_LABEL, Component, not_applied, render
 from meshlab.minicluster.mesh.istio.pilot.revisions import TAG
 
 TITLES = {
@@ -62,9 +62,14 @@ def read_spec(settings: Sequence[str], paths: Sequence[str], revision: str, mani
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise CommandError(f"{path} is not YAML: {error}") from error
     try:
-        return resolve(settings, overlays, revision=revision)
+        spec = resolve(settings, overlays, revision=revision)
     except OptionsError as error:
         raise CommandError(str(error)) from error
+    for path in not_applied(spec):
+        print(
+            f"! {path} is not applied in this lab; patch the installed object instead (kubectl patch)", file=sys.stderr
+        )
+    return spec
 
 
 async def run(argv: Sequence[str]) -> int:

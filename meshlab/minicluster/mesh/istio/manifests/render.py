@@ -247,6 +247,21 @@ WORKLOAD_OVERLAYS = frozenset(
 )
 
 
+NOT_APPLIED = ("hpaSpec", "overlays", "podDisruptionBudget")
+"""Of those, what is accepted and changes nothing here."""
+
+
+def not_applied(spec: Spec) -> list[str]:
+    """The ``k8s`` settings of an installation that change nothing, by path."""
+    found = []
+    for name, component in spec.spec["components"].items():
+        for each in component if isinstance(component, list) else [component]:
+            settings = each.get("k8s") or {}
+            where = f"components.{name}" + (f".[name:{each['name']}]" if isinstance(component, list) else "")
+            found += [f"{where}.k8s.{field}" for field in NOT_APPLIED if field in settings]
+    return found
+
+
 def _overlay_workload(deployment: Obj, overlay: Mapping[str, Any], owner: str) -> None:
     """Lay ``components.<x>.k8s`` over a Deployment."""
     for field in overlay:

@@ -11,7 +11,7 @@ import yaml
 from meshlab.minicluster.kubeapi import Obj
 from meshlab.minicluster.mesh.istio.manifests import istio_crds
 from meshlab.minicluster.mesh.istio.manifests.options import OptionsError, resolve
-from meshlab.minicluster.mesh.istio.manifests.render import render
+from meshlab.minicluster.mesh.istio.manifests.render import not_applied, render
 
 
 def rendered(
@@ -185,3 +185,21 @@ def test_crds() -> None:
             assert version["subresources"] == {"status": {}}
             schema = version["schema"]["openAPIV3Schema"]
             assert schema["properties"]["status"]["x-kubernetes-preserve-unknown-fields"] is True
+
+
+def test_what_is_accepted_and_not_applied_is_named() -> None:
+    overlay = {
+        "apiVersion": "install.istio.io/v1alpha1",
+        "kind": "IstioOperator",
+        "spec": {
+            "components": {
+                "pilot": {"k8s": {"overlays": [], "env": []}},
+                "ingressGateways": [{"name": "istio-ingressgateway", "enabled": True, "k8s": {"hpaSpec": {}}}],
+            }
+        },
+    }
+    assert not_applied(resolve((), (overlay,))) == [
+        "components.pilot.k8s.overlays",
+        "components.ingressGateways.[name:istio-ingressgateway].k8s.hpaSpec",
+    ]
+    assert not_applied(resolve(("profile=demo",))) == []
