@@ -109,23 +109,23 @@ async def test_generate_prints_what_set_would_apply(revisions: Any) -> None:
     assert "prod" not in out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        (["set"], 64, "must provide a tag for modification"),
-        (["set", "a", "b", "--revision", "next"], 64, "must provide a single tag for creation"),
-        (["set", "prod"], 64, 'required flag(s) "revision" not set'),
-        (["set", "prod", "-r", "gone"], 1, 'cannot find MutatingWebhookConfiguration with revision "gone"'),
-        (["set", "next", "-r", "default"], 1, 'cannot create revision tag "next": found existing control plane'),
-        (["remove"], 64, "must provide a tag for removal"),
-        (["list", "-o", "xml"], 64, "unknown format: xml"),
-        (["rename"], 64, 'unknown subcommand "rename"'),
-    ],
-)
-async def test_what_cannot_be_done_is_said(revisions: Any, arguments: list[str], code: int, words: str) -> None:
-    found, _, err = await revisions.istioctl("tag", *arguments)
-    assert found == code
-    assert words in err
+REFUSED: list[tuple[list[str], int, str]] = [
+    (["set"], 64, "must provide a tag for modification"),
+    (["set", "a", "b", "--revision", "next"], 64, "must provide a single tag for creation"),
+    (["set", "prod"], 64, 'required flag(s) "revision" not set'),
+    (["set", "prod", "-r", "gone"], 1, 'cannot find MutatingWebhookConfiguration with revision "gone"'),
+    (["set", "next", "-r", "default"], 1, 'cannot create revision tag "next": found existing control plane'),
+    (["remove"], 64, "must provide a tag for removal"),
+    (["list", "-o", "xml"], 64, "unknown format: xml"),
+    (["rename"], 64, 'unknown subcommand "rename"'),
+]
+
+
+async def test_what_cannot_be_done_is_said(revisions: Any) -> None:
+    for arguments, code, words in REFUSED:
+        found, _, err = await revisions.istioctl("tag", *arguments)
+        assert found == code, arguments
+        assert words in err, arguments
 
 
 async def test_a_tag_that_would_inject_twice_is_asked_about(revisions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
