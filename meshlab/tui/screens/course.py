@@ -131,13 +131,17 @@ class CourseScreen(Screen[None]):
     # Reading
 
     async def _begin(self) -> None:
-        # The first thing painted is the lesson: frames before it, and the rest of the course, would only delay it.
-        with self.app.batch_update():
-            place = await self.desk.read(lambda reading: reading.place())
-            await self._open_lesson(place)
-        self.call_after_refresh(self._opened, place)
+        place: Place | None = None
+        try:
+            # The first thing painted is the lesson: frames before it, and the rest of the course, would only delay it.
+            with self.app.batch_update():
+                place = await self.desk.read(lambda reading: reading.place())
+                await self._open_lesson(place)
+        finally:
+            # Also for who goes elsewhere before this is done, and where the lesson cannot be read.
+            self.call_after_refresh(self._opened, place)
 
-    def _opened(self, place: Place) -> None:
+    def _opened(self, place: Place | None) -> None:
         self.post_message(self.Opened())
         # Who is quick has pressed a key already, and is elsewhere.
         if self.active == "lesson":
@@ -147,7 +151,7 @@ class CourseScreen(Screen[None]):
             await self.refresh_outline()
             shown = self.lesson.pane.lesson
             # Who is quick may have gone on already.
-            if shown is None or shown.id == place.lesson:
+            if place is not None and (shown is None or shown.id == place.lesson):
                 await self._open_exercise(place)
             self.action_bring_up()
 

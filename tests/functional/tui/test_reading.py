@@ -195,9 +195,11 @@ async def test_progress_is_there_again_the_next_time(drive: Drive) -> None:
         await driven.says("step 2 of 3")
 
 
-async def test_who_goes_on_at_once_still_gets_a_lab(drive: Drive) -> None:
+@pytest.mark.parametrize("begun", [True, False], ids=["while-it-is-drawn", "before-it-is-read"])
+async def test_who_goes_on_at_once_still_gets_a_lab(drive: Drive, begun: bool) -> None:
     async with drive(ready=False) as driven:
-        await driven.until(lambda: driven.screen.lesson.pane.lesson)
+        if begun:
+            await driven.until(lambda: driven.screen.lesson.pane.lesson)
         driven.screen.go_to(Place("after"), "lesson")
         await driven.until(lambda: driven.desk.brought_up and driven.screen.outline)
         await driven.says("Nothing more.")
