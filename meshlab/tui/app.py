@@ -67,6 +67,10 @@ class MeshlabApp(App[None], inherit_bindings=False):
         self._course_screen.expect(self.size)
         return self._course_screen
 
+    async def on_load(self) -> None:
+        """Read before anything is drawn."""
+        await self._course_screen.prepare()
+
     def on_course_screen_opened(self) -> None:
         """Leave what start-up made to itself, and look for garbage in what comes after it."""
         if not gc.isenabled():

@@ -24,7 +24,6 @@ from textual.worker import WorkType
 
 from meshlab.cluster.tools import Variables
 from meshlab.course.catalogue import Course
-from meshlab.course.model import Lesson
 from meshlab.course.projection import Place
 from meshlab.errors import MeshlabError
 from meshlab.tui.desk import Desk, explain
@@ -33,7 +32,7 @@ from meshlab.tui.verdict_text import mark
 from meshlab.tui.widgets.course_tree import CourseTree
 from meshlab.tui.widgets.exercise_card import ExerciseCard
 from meshlab.tui.widgets.exercise_place import ExercisePlace
-from meshlab.tui.widgets.lesson_pane import LessonPane
+from meshlab.tui.widgets.lesson_pane import LessonPane, Opening
 from meshlab.tui.widgets.lesson_place import LessonPlace
 from meshlab.tui.widgets.pane_bar import PANES, PaneBar
 from meshlab.tui.widgets.terminal_place import TerminalPlace
@@ -89,6 +88,10 @@ class CourseScreen(Screen[None]):
         self._shell_command = shell_command
         self._before_terminal = "lesson"
         self._lab_problem = False
+        self._place: Place | None = None
+        """Where the learner was at the start; None if that cannot be read."""
+        self._first: Opening | None = None
+        self._unread: MeshlabError | None = None
 
     def expect(self, size: Size) -> None:
         """Take the layout for a size before anything is drawn, so that it is not styled for another one first."""
@@ -101,7 +104,7 @@ class CourseScreen(Screen[None]):
         yield PaneBar()
         with Horizontal(id="body"):
             yield CourseTree(id="course", classes="pane")
-            yield LessonPlace(self.desk, id="lesson", classes="pane")
+            yield LessonPlace(self.desk, self._first, id="lesson", classes="pane")
             with Vertical(id="work"):
                 yield ExercisePlace(self.desk, id="tasks", classes="pane")
                 yield TerminalPlace(
@@ -124,24 +127,27 @@ class CourseScreen(Screen[None]):
         """Where the terminal is."""
         return self.query_one(TerminalPlace)
 
+    async def prepare(self) -> None:
+        """Read where the learner is before anything is drawn, so that the first thing painted is the lesson."""
+
+        def read(reading: Reading) -> tuple[Place, Opening | None]:
+            place = reading.place()
+            return place, _opening(reading, place.lesson) if place.lesson else None
+
+        try:
+            self._place, self._first = await self.desk.read(read)
+        except Exception as error:
+            self._unread = explain(error)
+
     def on_mount(self) -> None:
-        """Read first; everything slower comes after the first frame."""
-        self._do(self._begin, "reading")
+        """Everything that is slower than reading comes after the first frame."""
+        if self._unread is not None:
+            self.show_error(self._unread)
+        self.call_after_refresh(self._opened)
 
     # Reading
 
-    async def _begin(self) -> None:
-        place: Place | None = None
-        try:
-            # The first thing painted is the lesson: frames before it, and the rest of the course, would only delay it.
-            with self.app.batch_update():
-                place = await self.desk.read(lambda reading: reading.place())
-                await self._open_lesson(place)
-        finally:
-            # Also for who goes elsewhere before this is done, and where the lesson cannot be read.
-            self.call_after_refresh(self._opened, place)
-
-    def _opened(self, place: Place | None) -> None:
+    def _opened(self) -> None:
         self.post_message(self.Opened())
         # Who is quick has pressed a key already, and is elsewhere.
         if self.active == "lesson":
@@ -149,7 +155,7 @@ class CourseScreen(Screen[None]):
 
         async def complete() -> None:
             await self.refresh_outline()
-            shown = self.lesson.pane.lesson
+            place, shown = self._place, self.lesson.pane.lesson
             # Who is quick may have gone on already.
             if place is not None and (shown is None or shown.id == place.lesson):
                 await self._open_exercise(place)
@@ -175,11 +181,7 @@ class CourseScreen(Screen[None]):
         if not place.lesson:
             return
 
-        def find(reading: Reading) -> tuple[Lesson, int]:
-            lesson = reading.lesson(place.lesson)
-            return lesson, reading.resume(lesson)
-
-        lesson, step = await self.desk.read(find)
+        lesson, step = await self.desk.read(lambda reading: _opening(reading, place.lesson))
         if lesson != self.lesson.pane.lesson:
             await self.lesson.pane.show(lesson, step)
 
@@ -460,6 +462,11 @@ class CourseScreen(Screen[None]):
         # Handed over uncalled: a screen that is closing never calls it.
         work: WorkType[None] = guarded
         self.run_worker(work, group=group, exclusive=True)
+
+
+def _opening(reading: Reading, lesson_id: str) -> Opening:
+    lesson = reading.lesson(lesson_id)
+    return lesson, reading.resume(lesson)
 
 
 def _outcomes(status: LiveStatus) -> list[str]:

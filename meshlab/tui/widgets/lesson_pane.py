@@ -26,8 +26,16 @@ if TYPE_CHECKING:
     from meshlab.course.outline import ExerciseEntry
 
 
+Opening = tuple[Lesson, int]
+"""A lesson with its variables drawn, and the step to show of it."""
+
+
 class LessonPane(VerticalScroll):
-    """One step of one lesson."""
+    """One step of one lesson.
+
+    Args:
+        first: what is shown from the start.
+    """
 
     HELP = """\
 # The lesson
@@ -76,9 +84,10 @@ what can be used: blocks of code, predictions, questions, exercises.
             """The pane."""
             return self.pane
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(self, first: Opening | None = None, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.can_focus = True
+        self._first = first
         self.lesson: Lesson | None = None
         self.index = 0
         self._entries: Mapping[str, ExerciseEntry] = {}
@@ -94,8 +103,16 @@ what can be used: blocks of code, predictions, questions, exercises.
         return self.lesson.steps[self.index] if self.lesson else None
 
     def compose(self) -> ComposeResult:
-        """A word of welcome until the first lesson is there."""
-        yield Static("opening the course …", id="step-title")
+        """The first step, if it is known."""
+        if self._first is None:
+            yield Static("Choose a lesson in the course.", id="step-title")
+        else:
+            yield from self._begin(*self._first)
+
+    def on_mount(self) -> None:
+        """The first step is there."""
+        if self._first is not None:
+            self._tell()
 
     async def show(self, lesson: Lesson, index: int = 0) -> None:
         """Show a step of a lesson.
@@ -105,24 +122,34 @@ what can be used: blocks of code, predictions, questions, exercises.
             index: which step.
         """
         async with self._drawing:
-            self.lesson = lesson
-            self.index = min(max(0, index), len(lesson.steps) - 1)
-            step = lesson.steps[self.index]
-            widgets: list[Widget] = [Static(step.title, id="step-title")]
-            self._below = list(segments(step))
-            rows = self.size.height or self.app.size.height
-            if self.index == 0 and lesson.intro:
-                widgets.insert(0, Markdown(lesson.intro))
-                rows -= self._rows(lesson.intro)
-            while self._below and rows > 0:
-                segment = self._below.pop(0)
-                rows -= self._rows(segment)
-                widgets += self._drawn(segment)
+            widgets = self._begin(lesson, index)
             async with self.batch():
                 await self.remove_children()
                 await self.mount_all(widgets)
         self.scroll_home(animate=False)
-        self.post_message(self.Turned(self, lesson, step))
+        self._tell()
+
+    def _begin(self, lesson: Lesson, index: int) -> list[Widget]:
+        """Take a step for the one that is shown; what draws its first screenful."""
+        self.lesson = lesson
+        self.index = min(max(0, index), len(lesson.steps) - 1)
+        step = lesson.steps[self.index]
+        widgets: list[Widget] = [Static(step.title, id="step-title")]
+        self._below = list(segments(step))
+        rows = self.size.height or self.app.size.height
+        if self.index == 0 and lesson.intro:
+            widgets.insert(0, Markdown(lesson.intro))
+            rows -= self._rows(lesson.intro)
+        while self._below and rows > 0:
+            segment = self._below.pop(0)
+            rows -= self._rows(segment)
+            widgets += self._drawn(segment)
+        return widgets
+
+    def _tell(self) -> None:
+        """Say that a step is shown, and draw the rest of it when the first screenful is painted."""
+        assert self.lesson is not None
+        self.post_message(self.Turned(self, self.lesson, self.lesson.steps[self.index]))
         self.call_after_refresh(self.complete)
 
     async def complete(self) -> None:
@@ -135,7 +162,7 @@ what can be used: blocks of code, predictions, questions, exercises.
     def _rows(self, segment: Segment) -> int:
         """At least so many rows a segment takes."""
         text = segment if isinstance(segment, str) else segment.content
-        width = max(1, self.size.width)
+        width = self.size.width or self.app.size.width
         return sum(1 + len(line) // width for line in text.splitlines())
 
     async def turn(self, by: int) -> None:

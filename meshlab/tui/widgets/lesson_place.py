@@ -24,7 +24,7 @@ from meshlab.errors import MeshlabError
 from meshlab.tui import workfolder
 from meshlab.tui.desk import Desk, explain
 from meshlab.tui.widgets.code_block import CodeBlock
-from meshlab.tui.widgets.lesson_pane import LessonPane
+from meshlab.tui.widgets.lesson_pane import LessonPane, Opening
 from meshlab.tui.widgets.predict_card import PredictCard
 from meshlab.tui.widgets.quiz_card import QuizCard
 
@@ -38,6 +38,7 @@ class LessonPlace(Vertical):
 
     Args:
         desk: where records are kept.
+        first: what is shown from the start.
     """
 
     @dataclass
@@ -88,9 +89,10 @@ class LessonPlace(Vertical):
             """The place."""
             return self.place
 
-    def __init__(self, desk: Desk, *, id: str, classes: str) -> None:
+    def __init__(self, desk: Desk, first: Opening | None = None, *, id: str, classes: str) -> None:
         super().__init__(id=id, classes=classes)
         self._desk = desk
+        self._first = first
         self.environment: Mapping[str, str] | None = None
         """The variables of the terminal; None while there is no cluster."""
         self._opened = ""
@@ -100,7 +102,7 @@ class LessonPlace(Vertical):
 
     def compose(self) -> ComposeResult:
         """The step."""
-        yield LessonPane()
+        yield LessonPane(self._first)
 
     @property
     def pane(self) -> LessonPane:

@@ -82,7 +82,8 @@ def bookinfo(lab: Lab, collector: Collector) -> Lab:
 
 
 def visit(lab: Lab) -> None:
-    assert curl(lab, "-o", "/dev/null", "-w", "%{http_code}", f"{GATEWAY}/productpage") == "200"
+    page, _, status = curl(lab, "-i", "-w", "\n%{http_code}", f"{GATEWAY}/productpage").rpartition("\n")
+    assert status == "200", page
 
 
 def test_zipkin_shows_a_visit_as_one_trace(bookinfo: Lab, collector: Collector) -> None:

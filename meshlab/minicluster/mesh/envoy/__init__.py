@@ -39,7 +39,13 @@ from meshlab.minicluster.mesh.envoy.observing import proxy_telemetry
 from meshlab.minicluster.mesh.envoy.overlay import PolicyFilters, guarded
 from meshlab.minicluster.mesh.envoy.patching import patched
 from meshlab.minicluster.mesh.envoy.tracing import legacy_cluster
-from meshlab.minicluster.mesh.envoy.virtualhosts import RoutedPort, http_proxy_routes, moved_ports, routed_ports
+from meshlab.minicluster.mesh.envoy.virtualhosts import (
+    KnownPorts,
+    RoutedPort,
+    http_proxy_routes,
+    moved_ports,
+    routed_ports,
+)
 from meshlab.minicluster.mesh.envoy.vocabulary import CLUSTER, ENDPOINT, HTTP_PROXY, LISTENER, ROUTE
 from meshlab.minicluster.mesh.model import Ground, Labels, Locality, Mesh, ProxyNode
 from meshlab.minicluster.mesh.scope import Scope, ScopeKey, inbound_ports, scope_key
@@ -64,6 +70,9 @@ class _Shared:
     """The nominal ports behind which another one is bound."""
     clusters: dict[_SeenKey, dict[str, Obj]] = field(default_factory=dict)
     endpoints: dict[tuple[_SeenKey, Locality], dict[str, Obj]] = field(default_factory=dict)
+    own_endpoints: dict[tuple[_SeenKey, Locality, str], dict[str, Obj]] = field(default_factory=dict)
+    """By where the pod's own programs are, as well."""
+    routed: dict[_SeenKey, KnownPorts] = field(default_factory=dict)
     captured: dict[tuple[ScopeKey, bool, str], tuple[object, dict[str, Obj], dict[str, Obj]]] = field(
         default_factory=dict
     )
@@ -138,9 +147,12 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
         }
     if (seen, locality) not in shared.endpoints:
         shared.endpoints[seen, locality] = load_assignments(scope, locality, shared.port)
+    place = (seen, locality, proxy.hidden_ip)
+    if place not in shared.own_endpoints:
+        shared.own_endpoints[place] = own_loopback(shared.endpoints[seen, locality], proxy.hidden_ip)
     found: Resources = {
         CLUSTER: dict(shared.clusters[seen]),
-        ENDPOINT: own_loopback(shared.endpoints[seen, locality], proxy.hidden_ip),
+        ENDPOINT: dict(shared.own_endpoints[place]),
         LISTENER: {},
         ROUTE: {},
     }
@@ -168,7 +180,7 @@ def _add_outbound(
     if key not in shared.moved:
         shared.moved[key] = moved_ports(scope, shared.port)
     if key not in routed.routes:
-        routed.ports[key] = routed_ports(scope)
+        routed.ports[key] = routed_ports(scope, shared.routed.setdefault((key, scope.imported), {}))
         routed.routes[key] = http_proxy_routes(scope, routed.ports[key], shared.port)
     if (key, allocated) not in routed.captured:
         ports, moved = routed.ports[key], shared.moved[key]

@@ -326,7 +326,8 @@ def _tcp_chains(scope: Scope, found: RoutedPort, networks: Sequence[str]) -> Ite
 
 
 def _chain(scope: Scope, found: RoutedPort, route: L4Route, names: Sequence[str], subnets: Sequence[str]) -> Obj:
-    return _matched({"filters": _tcp(scope, found, split_clusters(route.splits, found.listening))}, names, subnets)
+    clusters = split_clusters(route.splits, Listening(scope, MESH, found.port.number))
+    return _matched({"filters": _tcp(scope, found, clusters)}, names, subnets)
 
 
 def _matched(chain: Obj, names: Sequence[str], subnets: Sequence[str]) -> Obj:

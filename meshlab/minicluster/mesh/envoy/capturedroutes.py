@@ -14,7 +14,6 @@ from meshlab.minicluster.mesh.envoy.virtualhosts import (
     append_host,
     lab_prefix,
     routes_without_service,
-    service_names,
     virtual_host,
 )
 from meshlab.minicluster.mesh.envoy.vocabulary import BLACK_HOLE, CAPTURED_PASSTHROUGH, PASSTHROUGH, lab_passthrough
@@ -35,8 +34,7 @@ def port_routes(scope: Scope, number: int, group: Sequence[RoutedPort], *, moved
     hosts: list[Obj] = []
     taken: set[str] = set()
     for found in group:
-        host = virtual_host(found.name, service_names(found.service, scope), found.routes)
-        append_host(hosts, taken, {**host, **WITHOUT_PEER} if found.service.mesh_external else host)
+        append_host(hosts, taken, found.captured)
     if number == DEFAULT_PORT:
         for pattern, routes in routes_without_service(scope):
             append_host(hosts, taken, virtual_host(f"{pattern}:{number}", [pattern], routes))

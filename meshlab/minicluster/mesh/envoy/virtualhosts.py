@@ -52,24 +52,41 @@ class RoutedPort:
 
     service: Service
     port: ServicePort
-    listening: Listening
     table: RouteTable | None
     routes: Sequence[Obj]
+    proxied: Obj
+    """The virtual host for programs that use the proxy: requests, and tunnels."""
+    captured: Obj
+    """The virtual host for programs whose connections are captured."""
 
     @property
     def name(self) -> str:
-        """The name of its virtual host."""
+        """The name of its virtual hosts."""
         return f"{self.service.host}:{self.port.number}"
 
 
-def routed_ports(scope: Scope) -> list[RoutedPort]:
-    """Every port that clients of that scope may call."""
-    return [
-        _routed(scope, service, port)
-        for service in scope.services.values()
-        for port in service.ports
-        if port.protocol is not Protocol.UDP
-    ]
+KnownPorts = dict[tuple[str, int], RoutedPort]
+"""By host and number."""
+
+
+def routed_ports(scope: Scope, known: KnownPorts) -> list[RoutedPort]:
+    """Every port that clients of that scope may call.
+
+    Args:
+        scope: what they see.
+        known: what was found when nothing but route tables differed; brought up to date.
+    """
+    found: list[RoutedPort] = []
+    for service in scope.services.values():
+        table = scope.mesh_table(service.host)
+        for port in service.ports:
+            if port.protocol is Protocol.UDP:
+                continue
+            routed = known.get((service.host, port.number))
+            if routed is None or routed.table != table:
+                routed = known[service.host, port.number] = _routed(scope, service, port, table)
+            found.append(routed)
+    return found
 
 
 def http_proxy_routes(scope: Scope, routed: Sequence[RoutedPort], ports: Callable[[int], int]) -> Obj:
@@ -77,7 +94,7 @@ def http_proxy_routes(scope: Scope, routed: Sequence[RoutedPort], ports: Callabl
     hosts: list[Obj] = []
     taken: set[str] = set()
     for found in routed:
-        append_host(hosts, taken, _proxied_host(scope, found))
+        append_host(hosts, taken, found.proxied)
     for pattern, routes in routes_without_service(scope):
         domains = [pattern, f"{pattern}:{DEFAULT_PORT}"]
         append_host(hosts, taken, virtual_host(f"{pattern}:{DEFAULT_PORT}", domains, routes))
@@ -105,58 +122,58 @@ def routes_without_service(scope: Scope) -> Iterator[tuple[str, Sequence[Obj]]]:
 
 def append_host(hosts: list[Obj], taken: set[str], host: Obj) -> None:
     """Add a virtual host without the domains that an earlier one has: Envoy refuses duplicates."""
-    host["domains"] = [domain for domain in dict.fromkeys(host["domains"]) if domain not in taken]
-    if host["domains"]:
-        taken.update(host["domains"])
-        hosts.append(host)
+    domains = [domain for domain in host["domains"] if domain not in taken]
+    if domains:
+        taken.update(domains)
+        hosts.append(host if len(domains) == len(host["domains"]) else {**host, "domains": domains})
 
 
 def virtual_host(name: str, domains: Sequence[str], routes: Sequence[Obj]) -> Obj:
     """A virtual host of a sidecar."""
     return {
         "name": name,
-        "domains": list(domains),
+        "domains": list(dict.fromkeys(domains)),
         "routes": list(routes),
         "include_request_attempt_count": True,
     }
 
 
-def _routed(scope: Scope, service: Service, port: ServicePort) -> RoutedPort:
+def _routed(scope: Scope, service: Service, port: ServicePort, table: RouteTable | None) -> RoutedPort:
     listening = Listening(scope, MESH, port.number)
-    table = scope.mesh_table(service.host)
     speaks_http = port.protocol.is_http or port.protocol is Protocol.AUTO
+    name = f"{service.host}:{port.number}"
     routes: list[Obj] = []
     if table is not None and table.http and speaks_http:
         # None of them may apply to this client and port; then requests get 404, not the service.
         routes = table_routes(table, listening)
     if not routes and (table is None or table.falls_back or not table.http or not speaks_http):
-        destination = Destination(service.host, "", port.number)
-        routes = [default_route(destination, listening, f"{service.host}:{port.number}/*")]
-    return RoutedPort(service, port, listening, table, routes)
+        routes = [default_route(Destination(service.host, "", port.number), listening, f"{name}/*")]
 
-
-def _proxied_host(scope: Scope, found: RoutedPort) -> Obj:
-    """The virtual host of a port for programs that use the proxy: requests, and tunnels."""
-    service, port = found.service, found.port
-    tunnel = tunnel_route(_tunnel_target(found))
+    tunnel = tunnel_route(_tunnel_target(listening, service, port, table))
     if port.protocol is Protocol.AUTO:
         # The cluster offers HTTP; what comes out of a tunnel need not be that.
         tunnel["typed_per_filter_config"] = {FILTER_STATE_FILTER: offered_protocols(ALPN_TCP)}
-    domains = _with_port(service_names(service, scope), port.number)
-    host = virtual_host(found.name, domains, [tunnel, *found.routes])
-    return {**host, **WITHOUT_PEER} if service.mesh_external else host
+    names = service_names(service, scope)
+    peer = WITHOUT_PEER if service.mesh_external else {}
+    return RoutedPort(
+        service,
+        port,
+        table,
+        routes,
+        proxied={**virtual_host(name, _with_port(names, port.number), [tunnel, *routes]), **peer},
+        captured={**virtual_host(name, names, routes), **peer},
+    )
 
 
-def _tunnel_target(found: RoutedPort) -> Obj:
+def _tunnel_target(listening: Listening, service: Service, port: ServicePort, table: RouteTable | None) -> Obj:
     """Where the bytes of a CONNECT tunnel go: HTTP back to the route table, other protocols straight to the service."""
-    if found.port.protocol.is_http:
+    if port.protocol.is_http:
         return {"cluster": TUNNEL}
-    host, number = found.service.host, found.port.number
     clusters = None
-    if found.table is not None:
-        clusters = l4_clusters(found.table.tls, found.listening, host) or l4_clusters(found.table.tcp, found.listening)
-    wanted = clusters or [(cluster_name("outbound", number, "", host), 1)]
-    return cluster_members(relayed(found.listening.scope, wanted))
+    if table is not None:
+        clusters = l4_clusters(table.tls, listening, service.host) or l4_clusters(table.tcp, listening)
+    wanted = clusters or [(cluster_name("outbound", port.number, "", service.host), 1)]
+    return cluster_members(relayed(listening.scope, wanted))
 
 
 def service_names(service: Service, scope: Scope) -> list[str]:
