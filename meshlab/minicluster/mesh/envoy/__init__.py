@@ -6,6 +6,7 @@ Resources that several proxies have in common are the same objects; nobody may c
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -73,12 +74,12 @@ class _Shared:
     own_endpoints: dict[tuple[_SeenKey, Locality, str], dict[str, Obj]] = field(default_factory=dict)
     """By where the pod's own programs are, as well."""
     routed: dict[_SeenKey, KnownPorts] = field(default_factory=dict)
-    captured: dict[tuple[ScopeKey, bool, str], tuple[object, dict[str, Obj], dict[str, Obj]]] = field(
-        default_factory=dict
-    )
-    """By what proxies tell as well: what depends on routes for connections, listeners of captured ones, clusters."""
+    captured: dict[tuple[ScopeKey, bool, str], tuple[object, Resources]] = field(default_factory=dict)
+    """By what proxies tell as well: what depends on routes for connections, listeners and clusters of captured ones."""
     sidecars: dict[str, tuple[ProxyNode, Resources]] = field(default_factory=dict)
     """What a sidecar has to itself, by its id."""
+    settled: dict[str, tuple[tuple[object, ...], Resources]] = field(default_factory=dict)
+    """All of a sidecar's but its outbound routes, by its id: what it was put together of, and the same in one piece."""
 
     def port(self, number: int) -> int:
         """The real port, asked for once per model: the answer may cost a look at a file."""
@@ -150,31 +151,45 @@ def build(mesh: Mesh, proxy: ProxyNode, ports: Callable[[int], int]) -> Resource
     place = (seen, locality, proxy.hidden_ip)
     if place not in shared.own_endpoints:
         shared.own_endpoints[place] = own_loopback(shared.endpoints[seen, locality], proxy.hidden_ip)
-    found: Resources = {
-        CLUSTER: dict(shared.clusters[seen]),
-        ENDPOINT: dict(shared.own_endpoints[place]),
-        LISTENER: {},
-        ROUTE: {},
-    }
+    endpoints = shared.own_endpoints[place]
     if proxy.type == "router":
+        found: Resources = {CLUSTER: dict(shared.clusters[seen]), ENDPOINT: endpoints, LISTENER: {}, ROUTE: {}}
         policies = _policies(mesh, proxy, labels, scope, shared.port)
         _add_router(found, mesh, proxy, scope, policies, shared.port)
         _apply_telemetry(found, scope, proxy, labels, shared.port)
     else:
-        _add_outbound(found, proxy, labels, scope, key, routed)
+        routes, outbound = _outbound(proxy, labels, scope, key, routed)
         known, own = shared.sidecars.get(proxy.id, (None, {}))
         if known != proxy:
             own = _sidecar(mesh, proxy, labels, scope, shared.port, shared.moved[key])
             shared.sidecars[proxy.id] = (proxy, own)
-        for type_url, resources in own.items():
-            found[type_url].update(resources)
+        made_of = (shared.clusters[seen], endpoints, outbound, own)
+        earlier, settled = shared.settled.get(proxy.id, ((), {}))
+        if not _are_same(made_of, earlier):
+            settled = {
+                CLUSTER: {**shared.clusters[seen], **outbound[CLUSTER], **own[CLUSTER]},
+                ENDPOINT: endpoints,
+                LISTENER: {**listeners_for(proxy, outbound[LISTENER]), **own[LISTENER]},
+            }
+            shared.settled[proxy.id] = (made_of, settled)
+        found = {**settled, ROUTE: {**routes, **own[ROUTE]}}
     return patched(found, scope, proxy, labels, shared.port)
 
 
-def _add_outbound(
-    found: Resources, proxy: ProxyNode, labels: Labels, scope: Scope, key: ScopeKey, routed: _Routed
-) -> None:
-    """What a sidecar shares with others of its programs' side: the HTTP proxy's routes, and what is captured."""
+def _are_same(one: Sequence[object], other: Sequence[object]) -> bool:
+    """Whether both consist of the very same objects."""
+    return len(one) == len(other) and all(map(operator.is_, one, other))
+
+
+def _outbound(
+    proxy: ProxyNode, labels: Labels, scope: Scope, key: ScopeKey, routed: _Routed
+) -> tuple[dict[str, Obj], Resources]:
+    """What a sidecar shares with others of its programs' side.
+
+    Returns:
+        The routes of the HTTP proxy and of captured connections; the listeners and clusters of captured connections,
+        the very same as long as nothing that they depend on changes.
+    """
     shared = routed.shared
     allocated = proxy.metadata.get("DNS_CAPTURE") == "true"
     if key not in shared.moved:
@@ -185,21 +200,22 @@ def _add_outbound(
     if (key, allocated) not in routed.captured:
         ports, moved = routed.ports[key], shared.moved[key]
         routed.captured[key, allocated] = captured_routes(scope, ports, moved, allocated=allocated)
-    found[ROUTE] |= {HTTP_PROXY: routed.routes[key], **routed.captured[key, allocated]}
+    routes = {HTTP_PROXY: routed.routes[key], **routed.captured[key, allocated]}
 
     tables = [(host, table.tcp, table.tls) for host, table in scope.mesh_tables.items() if table.tcp or table.tls]
     depends = (tables, scope.imported)
     telemetry = proxy_telemetry(scope, proxy, labels)
     known = shared.captured.get((key, allocated, telemetry.client_identity))
     if known is None or known[0] != depends:
-        own: Resources = {LISTENER: captured_listeners(scope, routed.ports[key], allocated=allocated), CLUSTER: {}}
+        listeners = captured_listeners(scope, routed.ports[key], allocated=allocated)
+        clusters: dict[str, Obj] = {}
         for listener, cluster in relays(scope):
-            own[LISTENER][listener["name"]] = listener
-            own[CLUSTER][cluster["name"]] = cluster
-        told = {name: telemetry.apply(listener) for name, listener in own[LISTENER].items()}
-        known = shared.captured[key, allocated, telemetry.client_identity] = (depends, told, own[CLUSTER])
-    found[LISTENER] |= listeners_for(proxy, known[1])
-    found[CLUSTER] |= known[2]
+            listeners[listener["name"]] = listener
+            clusters[cluster["name"]] = cluster
+        told = {name: telemetry.apply(listener) for name, listener in listeners.items()}
+        known = (depends, {LISTENER: told, CLUSTER: clusters})
+        shared.captured[key, allocated, telemetry.client_identity] = known
+    return routes, known[1]
 
 
 def _apply_telemetry(

@@ -149,6 +149,8 @@ class Pusher:
         if not self.stream.subscribed(type_url):
             return
         available = self._available(type_url)
+        if available is state.settled and not state.owes_answer:
+            return
         # What was refused is not wanted any more: the proxy has what it should have.
         for name, resource in available.items():
             if name in state.rejected and state.acked.get(name) == resource.version:
@@ -165,6 +167,8 @@ class Pusher:
             await self._deliver(type_url, changed, missing)
         elif missing or state.owes_answer:
             await self._outcome(self.stream.send(type_url, {}, missing))
+        else:
+            state.settled = available
 
     async def _deliver(self, type_url: str, resources: Mapping[str, Resource], missing: Iterable[str] = ()) -> None:
         """Send resources and wait for the answer; on a NACK find the ones at fault by halving."""

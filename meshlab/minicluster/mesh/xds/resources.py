@@ -62,6 +62,19 @@ class Packed:
     invalid: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
+class Known:
+    """What was packed of the very same objects, in this push and the one before: proxies share most of theirs.
+
+    Args:
+        earlier: of the push before.
+    """
+
+    def __init__(self, earlier: Known | None = None) -> None:
+        self.resources: ByIdentity[Resource] = ByIdentity(earlier.resources if earlier else None)
+        self.types: ByIdentity[dict[str, Resource]] = ByIdentity(earlier.types if earlier else None)
+        """Of all resources of a type that a proxy has."""
+
+
 PARTS = {ROUTE: ("virtual_hosts", "envoy.config.route.v3.VirtualHost")}
 """Types of which one resource grows with the mesh: the repeated field that makes it grow, and the type of its items."""
 
@@ -92,33 +105,32 @@ class ResourceCache:
             self._known[digest] = resource
         return resource
 
-    async def pack_all(
-        self, resources: Mapping[str, Mapping[str, Obj]], same: ByIdentity[Resource] | None = None
-    ) -> Packed:
+    async def pack_all(self, resources: Mapping[str, Mapping[str, Obj]], known: Known | None = None) -> Packed:
         """Pack what ``mesh.envoy.build`` made, giving way to other tasks every few milliseconds.
 
         Args:
             resources: type URL -> name -> resource.
-            same: what was packed already of the very same objects; it is added to. Proxies share most of theirs.
+            known: what was packed already; it is added to.
         """
-        same = ByIdentity() if same is None else same
+        known = Known() if known is None else known
         result = Packed({})
         resume_at = time.perf_counter() + YIELD_AFTER_S
         for type_url, named in resources.items():
-            packed = result.snapshot.setdefault(type_url, {})
-            for name, value in named.items():
-                known = same.get(value)
-                if known is not None:
-                    packed[name] = known
-                    continue
-                try:
-                    packed[name] = self.pack(type_url, value)
-                    same.put(value, packed[name])
-                except proto.InvalidResource as error:
-                    result.invalid[type_url, name] = str(error)
-                if time.perf_counter() >= resume_at:
-                    await asyncio.sleep(0)
-                    resume_at = time.perf_counter() + YIELD_AFTER_S
+            packed = known.types.get(named)
+            if packed is None:
+                packed = {}
+                for name, value in named.items():
+                    resource = known.resources.get(value)
+                    try:
+                        packed[name] = resource or known.resources.put(value, self.pack(type_url, value))
+                    except proto.InvalidResource as error:
+                        result.invalid[type_url, name] = str(error)
+                    if time.perf_counter() >= resume_at:
+                        await asyncio.sleep(0)
+                        resume_at = time.perf_counter() + YIELD_AFTER_S
+                if len(packed) == len(named):
+                    known.types.put(named, packed)
+            result.snapshot[type_url] = packed
         return result
 
 

@@ -69,6 +69,8 @@ class TypeState:
     """A wildcard subscription waits for its first response, even if that is empty."""
     sent_nonce: str = ""
     acked_nonce: str = ""
+    settled: Mapping[str, Resource] | None = None
+    """Resources of which the proxy was sent all that it wants; a subscription or a refusal since then unsettles."""
     updated: dt.datetime | None = None
 
     def wants(self, name: str) -> bool:
@@ -149,6 +151,7 @@ class DeltaStream:
         """Remember that this content of a resource is not accepted; the proxy keeps what it had."""
         state = self.types[type_url]
         state.rejected[name] = Rejection(version, detail, dt.datetime.now(dt.UTC))
+        state.settled = None
 
     def close(self) -> None:
         """The stream ended: nobody will answer any more."""
@@ -183,6 +186,7 @@ class DeltaStream:
     @staticmethod
     def _restore(state: TypeState, name: str) -> None:
         """After a NACK the proxy still has what it ACKed last, if anything."""
+        state.settled = None
         if name in state.acked:
             state.sent[name] = state.acked[name]
         else:
@@ -192,6 +196,8 @@ class DeltaStream:
         type_url = request.type_url
         state = self.types[type_url]
         first = type_url not in self._subscribed
+        if first or request.resource_names_subscribe or request.resource_names_unsubscribe:
+            state.settled = None
         subscribe = set(request.resource_names_subscribe)
         known = dict(request.initial_resource_versions) if first else {}
         if first:

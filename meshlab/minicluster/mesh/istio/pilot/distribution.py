@@ -35,12 +35,12 @@ from meshlab.minicluster.mesh.istio.translate import Translation, translate
 from meshlab.minicluster.mesh.model import Mesh, ProxyNode
 from meshlab.minicluster.mesh.xds import ProxyConnection, ResourceCache
 from meshlab.minicluster.mesh.xds.identity import ByIdentity
-from meshlab.minicluster.mesh.xds.resources import CLUSTER, LISTENER, SECRET, Resource
+from meshlab.minicluster.mesh.xds.resources import CLUSTER, LISTENER, SECRET, Known
 from meshlab.minicluster.network.addresses import hidden_address
 
 logger = logging.getLogger(__name__)
 
-QUIET_S = 0.01
+QUIET_S = 0.005
 """A push begins when nothing has changed for so long ..."""
 LONGEST_WAIT_S = 0.05
 """... or at the latest so long after the first change (upstream: PILOT_DEBOUNCE_MAX)."""
@@ -80,7 +80,7 @@ class Distributor:
         self._certificates = WorkloadCertificates(authority, lambda: self._trust_domain, certificate_ttl)
         self._sampling_percent = sampling_percent
         self._cache = ResourceCache()
-        self._packed: ByIdentity[Resource] = ByIdentity()
+        self._packed = Known()
         self._requested: ByIdentity[frozenset[str]] = ByIdentity()
         self._translation: Translation | None = None
         self._connections: set[ProxyConnection] = set()
@@ -149,7 +149,7 @@ class Distributor:
         if earlier is not None:
             model = self._translation.model.on_ground_of(earlier.model)
             self._translation = replace(self._translation, model=model)
-        self._packed = ByIdentity(self._packed)
+        self._packed = Known(self._packed)
         self._requested = ByIdentity(self._requested)
         for problem in self._translation.problems:
             if problem not in known:

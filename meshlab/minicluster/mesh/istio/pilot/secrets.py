@@ -79,14 +79,22 @@ def requested_names(known: ByIdentity[frozenset[str]], *resources: Mapping[str, 
     """The secrets that listeners and clusters refer to, other than the two that every proxy has.
 
     Args:
-        known: what was found in the very same resources before; it is added to.
+        known: what was found before, in the very same resources and in all of a proxy's; it is added to.
         resources: by name.
     """
     found: set[str] = set()
-    for resource in (resource for group in resources for resource in group.values()):
+    for group in resources:
+        names = known.get(group)
+        found |= known.put(group, _names(known, group.values())) if names is None else names
+    return found - {WORKLOAD, ROOT}
+
+
+def _names(known: ByIdentity[frozenset[str]], resources: Iterable[Obj]) -> frozenset[str]:
+    found: set[str] = set()
+    for resource in resources:
         names = known.get(resource)
         found |= known.put(resource, frozenset(_references(resource))) if names is None else names
-    return found - {WORKLOAD, ROOT}
+    return frozenset(found)
 
 
 def file_secret(name: str) -> Obj | None:

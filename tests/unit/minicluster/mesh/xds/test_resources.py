@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from meshlab.minicluster.mesh import proto
 from meshlab.minicluster.mesh.xds import ResourceCache
-from meshlab.minicluster.mesh.xds.identity import ByIdentity
-from meshlab.minicluster.mesh.xds.resources import CLUSTER, ENDPOINT, ROUTE, Resource
+from meshlab.minicluster.mesh.xds.resources import CLUSTER, ENDPOINT, ROUTE, Known
 
 
 def test_equal_content_is_one_resource_whatever_the_order_of_keys() -> None:
@@ -51,11 +50,20 @@ async def test_an_invalid_part_is_named() -> None:
 
 async def test_what_a_push_does_not_ask_for_is_forgotten_with_the_next() -> None:
     cache, first, second = ResourceCache(), {"name": "a"}, {"name": "b"}
-    same: ByIdentity[Resource] = ByIdentity()
-    packed = (await cache.pack_all({CLUSTER: {"a": first, "b": second}}, same)).snapshot[CLUSTER]
-    same = ByIdentity(same)
-    assert same.get(first) is packed["a"]
-    assert same.get(dict(first)) is None, "an equal object is another one"
-    same = ByIdentity(same)
-    assert same.get(second) is None
-    assert same.get(first) is packed["a"]
+    known = Known()
+    packed = (await cache.pack_all({CLUSTER: {"a": first, "b": second}}, known)).snapshot[CLUSTER]
+    known = Known(known)
+    assert known.resources.get(first) is packed["a"]
+    assert known.resources.get(dict(first)) is None, "an equal object is another one"
+    known = Known(known)
+    assert known.resources.get(second) is None
+    assert known.resources.get(first) is packed["a"]
+
+
+async def test_all_of_a_type_is_packed_once_while_it_is_the_same() -> None:
+    cache, all_of_them, broken = ResourceCache(), {"a": {"name": "a"}}, {"a": {"nam": "a"}}
+    known = Known()
+    first = await cache.pack_all({CLUSTER: all_of_them, ROUTE: broken}, known)
+    again = await cache.pack_all({CLUSTER: all_of_them, ROUTE: broken}, Known(known))
+    assert again.snapshot[CLUSTER] is first.snapshot[CLUSTER]
+    assert again.invalid == first.invalid and (ROUTE, "a") in first.invalid, "what is wrong is said each time"
