@@ -7,7 +7,7 @@ PYTEST = $(PYTHON) -m pytest
 check: lint types imports test e2e
 
 full: check
-	$(PYTEST) tests -m full
+	$(PYTEST) tests -m full -n 2 --dist loadfile
 	$(PYTHON) -m meshlab.cli.main course test
 
 lint:

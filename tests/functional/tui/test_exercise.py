@@ -153,6 +153,7 @@ async def test_reset_asks_and_names_what_goes(drive: Drive) -> None:
         await driven.says("must stay true")
 
 
+@pytest.mark.full
 async def test_a_dying_cluster_is_said_and_can_be_brought_up_again(drive: Drive) -> None:
     async with drive() as driven:
         await driven.started()

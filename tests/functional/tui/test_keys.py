@@ -48,6 +48,7 @@ async def test_the_palette_finds_actions_lessons_and_exercises(drive: Drive) -> 
         await driven.says("Nothing more.")
 
 
+@pytest.mark.full
 async def test_numbers_and_tabs_show_panes(drive: Drive) -> None:
     async with drive(80, 24) as driven:
         for number, (pane, _) in enumerate(PANES, 1):
@@ -88,6 +89,7 @@ async def test_the_shell_gets_every_key_but_one(drive: Drive) -> None:
         await driven.until(lambda: driven.screen.active == "lesson")
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not emulator_available(), reason="the emulator's wheel is not installed")
 async def test_a_block_runs_in_the_terminal_and_its_end_is_noticed(drive: Drive) -> None:
     async with drive(120, 40, terminal=True) as driven:
@@ -98,6 +100,7 @@ async def test_a_block_runs_in_the_terminal_and_its_end_is_noticed(drive: Drive)
         await driven.until(lambda: "a command ended" in driven.desk.check.nudges)
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not emulator_available(), reason="the emulator's wheel is not installed")
 async def test_the_shell_goes_where_a_file_was_saved(drive: Drive, tmp_path: Path) -> None:
     async with drive(200, 50, terminal=True) as driven:
@@ -112,6 +115,7 @@ async def test_the_shell_goes_where_a_file_was_saved(drive: Drive, tmp_path: Pat
         assert (tmp_path / "data" / "meshlab" / "work" / "tour" / "thing.yaml").exists()
 
 
+@pytest.mark.full
 async def test_leaving_waits_for_what_is_under_way(drive: Drive) -> None:
     async with drive() as driven:
         gate = threading.Event()

@@ -49,6 +49,7 @@ async def test_turning_steps_to_the_end_and_on_to_what_comes_next(drive: Drive) 
         await driven.until(lambda: driven.screen.active == "tasks")
 
 
+@pytest.mark.full
 async def test_a_file_is_saved_and_overwritten_only_when_confirmed(drive: Drive, tmp_path: Path) -> None:
     async with drive() as driven:
         file = tmp_path / "data" / "meshlab" / "work" / "tour" / "thing.yaml"
@@ -85,6 +86,7 @@ async def test_a_block_can_be_copied(drive: Drive) -> None:
         assert driven.app.clipboard == "kubectl get pods   # shown only\n"
 
 
+@pytest.mark.full
 async def test_a_prediction_is_asked_for_first_then_locked_then_compared(drive: Drive) -> None:
     async with drive() as driven:
         await driven.press("n")

@@ -133,6 +133,7 @@ def kubectl(address: str, folder: Path, *arguments: str) -> subprocess.Completed
     )
 
 
+@pytest.mark.full
 def test_explain_a_field_of_a_built_in_kind(server: tuple[str, list[tuple[str, str]]], tmp_path: Path) -> None:
     done = kubectl(server[0], tmp_path, "explain", "deployments.spec.template.spec.containers.ports")
     assert done.returncode == 0, done.stderr
@@ -141,6 +142,7 @@ def test_explain_a_field_of_a_built_in_kind(server: tuple[str, list[tuple[str, s
     assert "containerPort\t<integer> -required-" in done.stdout
 
 
+@pytest.mark.full
 def test_explain_recursive(server: tuple[str, list[tuple[str, str]]], tmp_path: Path) -> None:
     done = kubectl(server[0], tmp_path, "explain", "service.spec", "--recursive")
     assert done.returncode == 0, done.stderr
@@ -157,6 +159,7 @@ def test_explain_a_custom_resource(server: tuple[str, list[tuple[str, str]]], tm
     assert "How many wheels it turns." in done.stdout
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "manifest",
     [

@@ -97,6 +97,7 @@ async def test_helloworld_tells_version_and_pod(lab: Lab, version: str) -> None:
     assert '"GET /hello HTTP/1.1" 200 -' in err
 
 
+@pytest.mark.full
 async def test_a_request_in_flight_survives_the_stop(lab: Lab, free_port: FreePort) -> None:
     pod, port = lab.pod(), free_port()
     process = await lab.start("mccutchen/go-httpbin", pod=pod, env={"PORT": str(port)})

@@ -7,6 +7,8 @@ import json
 import re
 from collections.abc import Callable
 
+import pytest
+
 from meshlab.minicluster.pod import PodContext
 
 from .conftest import Lab, listening, stop
@@ -34,6 +36,7 @@ async def page(lab: Lab, pod: PodContext, *arguments: str) -> str:
     return out
 
 
+@pytest.mark.full
 async def test_the_page_shows_what_the_services_say(lab: Lab) -> None:
     pod = await bookinfo(lab, "v3")
     text = await page(lab, pod)
@@ -48,6 +51,7 @@ async def test_the_page_shows_what_the_services_say(lab: Lab) -> None:
     assert [r["rating"] for r in reviews["reviews"]] == [{"stars": 5, "color": "red"}, {"stars": 4, "color": "red"}]
 
 
+@pytest.mark.full
 async def test_reviews_of_version_1_have_no_stars(lab: Lab) -> None:
     assert "glyphicon glyphicon-star" not in await page(lab, await bookinfo(lab, "v1"))
 
@@ -76,6 +80,7 @@ async def test_tcp_echo_repeats_lines_behind_its_prefix(lab: Lab, free_port: Fre
     assert "request: world\nresponse: hello world" in out
 
 
+@pytest.mark.full
 async def test_fortio_loads_its_own_server(lab: Lab, free_port: FreePort) -> None:
     pod, port = lab.pod(), free_port()
     process = await lab.start("fortio/fortio", "server", "-http-port", str(port), pod=pod)

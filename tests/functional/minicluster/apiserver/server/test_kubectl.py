@@ -47,6 +47,7 @@ async def succeed(kubectl: Any, *arguments: str, **options: Any) -> str:
     return str(done.out)
 
 
+@pytest.mark.full
 async def test_generators_send_protobuf(kubectl: Any) -> None:
     assert await succeed(kubectl, "create", "namespace", "shop") == "namespace/shop created\n"
     for command in (
@@ -84,6 +85,7 @@ async def test_apply_is_idempotent_and_diff_quiet(kubectl: Any) -> None:
     assert await succeed(kubectl, "delete", "-f", "-", stdin=MANIFEST)
 
 
+@pytest.mark.full
 async def test_get_in_all_forms(kubectl: Any) -> None:
     await succeed(kubectl, "apply", "-f", "-", stdin=MANIFEST)
     assert "CLUSTER-IP" in await succeed(kubectl, "get", "all", "-A")
@@ -138,6 +140,7 @@ async def test_edit(kubectl: Any) -> None:
     assert await succeed(kubectl, "get", "cm", "c", "-o", "jsonpath={.data.greeting}") == "salut"
 
 
+@pytest.mark.full
 async def test_wait_and_watch(kubectl: Any, server: ApiServer) -> None:
     await succeed(kubectl, "create", "configmap", "c")
     api = server.local("test")

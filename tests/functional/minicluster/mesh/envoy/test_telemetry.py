@@ -176,6 +176,7 @@ async def test_service_without_endpoints_is_counted_at_the_source_with_uh(static
     assert labels["destination_service_namespace"] == "default"
 
 
+@pytest.mark.full
 async def test_connections_are_counted_on_both_sides(static_mesh: StaticMesh) -> None:
     await client_and_server(static_mesh)
     static_mesh.world.service("myapp-tcp", {"app": "myapp"}, TCP9)
@@ -200,6 +201,7 @@ async def test_connections_are_counted_on_both_sides(static_mesh: StaticMesh) ->
     assert series(static_mesh, "client", "istio_requests_total") == []
 
 
+@pytest.mark.full
 async def test_http_in_a_tunnel_is_counted_as_requests(static_mesh: StaticMesh) -> None:
     await client_and_server(static_mesh)
     reader, writer = await asyncio.open_connection(static_mesh.world.proxy("client").ip, 15001)

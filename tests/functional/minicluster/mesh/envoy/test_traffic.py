@@ -45,6 +45,7 @@ async def two_versions(mesh: StaticMesh, *manifests: str) -> None:
     await mesh.start("client", "myapp-v1", "myapp-v2")
 
 
+@pytest.mark.full
 async def test_canary_splits_80_to_20(static_mesh: StaticMesh) -> None:
     await two_versions(static_mesh, SUBSETS, CANARY)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from meshlab.minicluster.mesh.xds.resources import CLUSTER, ENDPOINT, ROUTE
 from meshlab.minicluster.mesh.xds.status import sync_state
 from meshlab.minicluster.mesh.xds.stream import RESTORED
 
 
+@pytest.mark.full
 async def test_a_weight_change_under_load_loses_no_request(bench: Any, load: Any) -> None:
     await bench.envoy()
     await bench.connection()

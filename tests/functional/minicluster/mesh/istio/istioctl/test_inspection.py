@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 PROXY = "registry.istio.io/release/proxyv2:1.31.0"
@@ -75,6 +76,7 @@ async def test_without_istio(lab: Any) -> None:
     assert "no Kiali pods found" in err
 
 
+@pytest.mark.full
 async def test_versions_and_status(lab: Any) -> None:
     await lab.istioctl("install", "--set", "profile=minimal", "-y")
     lab.answers["/debug/syncz"] = syncz("web-1.default", "other.shop")
@@ -143,6 +145,7 @@ async def test_kube_inject(lab: Any, tmp_path: Path) -> None:
     assert "sidecar.istio.io/status" in created["spec"]["template"]["metadata"]["annotations"]
 
 
+@pytest.mark.full
 async def test_analyze(lab: Any, tmp_path: Path) -> None:
     await lab.istioctl("install", "--set", "profile=demo", "-y")
     await sidecar_pod(lab, "web-1")

@@ -99,6 +99,7 @@ async def test_the_first_installation_is_the_default_one(lab: Any) -> None:
     assert names == {"istio-sidecar-injector-new"}
 
 
+@pytest.mark.full
 async def test_generate_prints_what_set_would_apply(revisions: Any) -> None:
     code, out, err = await revisions.istioctl("tag", "generate", "prod", "--revision", "next")
     assert (code, err) == (0, "")
