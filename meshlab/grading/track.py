@@ -13,7 +13,7 @@ from meshlab.grading.engine import TaskResult
 from meshlab.grading.verdicts import Verdict
 
 PENDING_S = 0.5
-FIRST_AGAIN_S, LAST_AGAIN_S = 2.0, 10.0
+FIRST_AGAIN_S, LAST_AGAIN_S = 2.0, 15.0
 DUTY = 0.05
 """The most of the time that looks which nothing asked for may take."""
 IDLE_DOUBLINGS = 5

@@ -87,6 +87,9 @@ class HttpApi:
             raise statuses.no_such_path()
         if api_path.namespace and not resource.namespaced:
             raise statuses.no_such_path()
+        custom = self.parts.registry.catalog.custom(resource)
+        if custom is not None and custom.deprecation:
+            warnings.append(custom.deprecation)
         body = await http.read() if http.method in ("POST", "PUT", "PATCH", "DELETE") else b""
         return await self._verbs.dispatch(Call(http, body, user, api_path, resource, warnings), verb)
 

@@ -46,6 +46,8 @@ class CustomVersion:
     stored_api_version: str
     """The apiVersion under which objects are kept."""
     selectable_fields: tuple[str, ...] = ()
+    deprecation: str = ""
+    """What whoever uses a deprecated version is warned of."""
 
 
 RowKey = tuple[str, str, str]

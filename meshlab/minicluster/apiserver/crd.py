@@ -70,7 +70,15 @@ def versions(definition: Obj) -> Iterator[CustomVersion]:
             selectable_fields=tuple(
                 field["jsonPath"].lstrip(".") for field in version.get("selectableFields") or () if "jsonPath" in field
             ),
+            deprecation=_deprecation(resource, version),
         )
+
+
+def _deprecation(resource: Resource, version: Obj) -> str:
+    if not version.get("deprecated"):
+        return ""
+    text = f"{resource.group}/{resource.version} {resource.kind} is deprecated"
+    return str(version.get("deprecationWarning") or text)
 
 
 def _complete_schema(schema: Obj | None) -> Obj:

@@ -21,7 +21,11 @@ __all__ = ["BUNDLE_VERSION", "GROUP", "gateway_api_crds"]
 
 
 def gateway_api_crds() -> list[Obj]:
-    """The kinds of the standard channel that Istio acts on, fresh objects."""
+    """The kinds of the standard channel that Istio acts on, fresh objects.
+
+    The alpha versions of TCPRoute and TLSRoute are served as well, as in the experimental channel, which Istio's tasks
+    have one install.
+    """
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     # The parser shares what an anchor names; copies keep every definition independent of the others.
     document = yaml.load((files(__name__) / "crds.yaml").read_text(), loader)
@@ -68,6 +72,12 @@ def _version(row: Obj, version: str) -> Obj:
         "additionalPrinterColumns": _copy(row["columns"]),
         "schema": {"openAPIV3Schema": {"type": "object", "required": ["spec"], "properties": properties}},
     }
+    if "alpha" in version:
+        entry["deprecated"] = True
+        entry["deprecationWarning"] = (
+            f"The {version} version of {row['kind']} has been deprecated and will be removed in a future release of "
+            f"the API. Please upgrade to {row['versions'][0]}."
+        )
     if "status" in row:
         properties["status"] = _copy(row["status"])
         entry["subresources"] = {"status": {}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,17 @@ def test_connections_move_from_one_version_to_the_other(tcp_echo: Lab) -> None:
     found = answers(tcp_echo, 30)
     assert set(found) == {"one", "two"}
     assert 1 <= found["two"] <= 17
+
+
+def test_with_the_gateway_api_whatever_version_its_manifests_name(tcp_echo: Lab) -> None:
+    apply(tcp_echo, "tcp-echo/gateway-api/tcp-echo-all-v1.yaml", namespace=NAMESPACE)
+    wait = ("wait", "-n", NAMESPACE, "--for=condition=programmed", "gtw", "tcp-echo-gateway", "--timeout=60s")
+    tcp_echo.kubectl(*wait)
+    place = ("gtw", "tcp-echo-gateway", "-o", "jsonpath={.status.addresses[0].value}")
+    address = tcp_echo.kubectl("get", "-n", NAMESPACE, *place)
+    eventually(lambda: answers(tcp_echo, 2, f"{address} 31400") == {"one": 2})
+    sample = Path(tcp_echo.environment["MESHLAB_SAMPLES"]) / "tcp-echo/gateway-api/tcp-echo-20-v2.yaml"
+    older = sample.read_text().replace("k8s.io/v1\n", "k8s.io/v1alpha2\n")
+    done = tcp_echo.run("kubectl", "apply", "-n", NAMESPACE, "-f", "-", stdin=older)
+    assert "Warning: The v1alpha2 version of TCPRoute has been deprecated" in done.stderr
+    eventually(lambda: answers(tcp_echo, 5, f"{address} 31400")["two"])

@@ -49,7 +49,7 @@ def test_the_same_failure_is_looked_at_less_and_less_up_to_a_limit() -> None:
         take(judged, FAIL, now)
         waits.append(judged.due(IDLE_S) - now)
     assert waits == sorted(waits)
-    assert (waits[0], waits[-1]) == (3, 10)
+    assert (waits[0], waits[-1]) == (3, 15)
 
 
 def test_an_idle_pass_is_looked_at_less_and_less_up_to_a_limit() -> None:

@@ -28,8 +28,8 @@ def test_kinds_and_versions() -> None:
         "Gateway": both,
         "HTTPRoute": both,
         "GRPCRoute": [("v1", True)],
-        "TCPRoute": [("v1", True)],
-        "TLSRoute": [("v1", True)],
+        "TCPRoute": [("v1", True), ("v1alpha2", False)],
+        "TLSRoute": [("v1", True), ("v1alpha3", False), ("v1alpha2", False)],
         "ReferenceGrant": both,
     }
     scopes = {crd["spec"]["names"]["kind"]: crd["spec"]["scope"] for crd in gateway_api_crds()}

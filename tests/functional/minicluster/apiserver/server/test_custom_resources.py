@@ -42,6 +42,7 @@ spec:
   - name: v1beta1
     served: true
     storage: false
+    deprecated: true
     schema: *schema
 """
 WIDGET = """
@@ -69,7 +70,9 @@ async def test_custom_resources_live_like_built_in_ones(kubectl: Any, server: Ap
     assert "unchanged" in await succeed(kubectl, "apply", "-f", "-", stdin=WIDGET)
     printed = (await succeed(kubectl, "get", "wd")).splitlines()
     assert printed[0].split() == ["NAME", "SIZE", "AGE"] and printed[1].split()[:2] == ["w", "small"]
-    old = json.loads(await succeed(kubectl, "get", "widgets.v1beta1.example.com", "w", "-o", "json"))
+    answer = await kubectl("get", "widgets.v1beta1.example.com", "w", "-o", "json")
+    assert answer.err == "Warning: example.com/v1beta1 Widget is deprecated\n"
+    old = json.loads(answer.out)
     assert old["apiVersion"] == "example.com/v1beta1" and old["spec"] == {"size": "small", "replicas": 1}
     assert "widget.example.com/w" in await succeed(kubectl, "get", "all", "-o", "name")
     await succeed(kubectl, "scale", "wd", "w", "--replicas=5")
