@@ -81,6 +81,23 @@ WATCHED = (
 """The keys of `IstioSnapshot.objects` that are read (ProxyConfigs: by the injector); a missing one means: none."""
 
 
+@dataclass(slots=True)
+class KnownServices:
+    """What Services were translated to last; good for as long as all that they were made of is the same."""
+
+    made_of: tuple[object, ...] = ()
+    services: Sequence[Service] = ()
+    problems: Sequence[Problem] = ()
+
+    def get(self, made_of: tuple[object, ...], make: Callable[[Problems], Sequence[Service]]) -> Sequence[Service]:
+        """The services; made anew if they must be. What was wrong with them is in ``problems``."""
+        # Objects that did not change are the very same ones, so that most comparisons end at once.
+        if self.made_of != made_of:
+            problems = Problems()
+            self.services, self.problems, self.made_of = make(problems), problems.found, made_of
+        return self.services
+
+
 @dataclass
 class IstioSnapshot:
     """The Kubernetes objects at one moment, by ``plural.group``."""
@@ -95,6 +112,8 @@ class IstioSnapshot:
     """How many requests are traced where nothing else says (istiod's ``PILOT_TRACE_SAMPLING``)."""
     key_sets: Mapping[str, str] = field(default_factory=dict)
     """JSON Web Key Sets that were fetched, by where they come from (`JwtRule.key_source`)."""
+    known_services: KnownServices = field(default_factory=KnownServices)
+    """Of the snapshot before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,17 +151,14 @@ def translate(snapshot: IstioSnapshot) -> Translation:
     workloads = each("pods", workload)
     exports = {kind: _default_export(snapshot, kind) for kind in ("Service", "VirtualService", "DestinationRule")}
     listed_workloads = translate_workload_entries(listed(f"workloadentries.{NETWORKING}"))
-    services = with_listed_workloads(
-        translate_services(
-            listed("services"),
-            listed("endpointslices.discovery.k8s.io"),
-            workloads,
-            domain,
-            exports["Service"],
-            problems,
-        ),
-        listed_workloads,
+    kubernetes, slices = listed("services"), listed("endpointslices.discovery.k8s.io")
+    known = snapshot.known_services
+    translated = known.get(
+        (kubernetes, slices, workloads, domain, exports["Service"]),
+        lambda found: translate_services(kubernetes, slices, workloads, domain, exports["Service"], found),
     )
+    problems.found += known.problems
+    services = with_listed_workloads(translated, listed_workloads)
     services += translate_service_entries(
         listed(f"serviceentries.{NETWORKING}"), listed_workloads, workloads, exports["Service"], problems
     )

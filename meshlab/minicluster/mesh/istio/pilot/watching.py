@@ -16,7 +16,7 @@ from meshlab.minicluster.mesh.gatewayapi.translate import WATCHED as GATEWAY_API
 from meshlab.minicluster.mesh.gatewayapi.translate import referenced_namespaces
 from meshlab.minicluster.mesh.istio.ingress import CLASSES as INGRESS_CLASSES
 from meshlab.minicluster.mesh.istio.ingress import INGRESSES
-from meshlab.minicluster.mesh.istio.translate import WATCHED, IstioSnapshot
+from meshlab.minicluster.mesh.istio.translate import WATCHED, IstioSnapshot, KnownServices
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class ClusterWatch:
         self._secrets: dict[str, Informer] = {}
         self._stopping: set[asyncio.Task[None]] = set()
         self._mesh_config: tuple[str, Obj] = ("", {})
+        self._known_services = KnownServices()
 
     @property
     def pods(self) -> Informer:
@@ -121,7 +122,13 @@ class ClusterWatch:
             if namespace in self._secrets
             for key, secret in self._secrets[namespace].objects.items()
         }
-        return IstioSnapshot(objects, mesh_config=self.mesh_config, root_namespace=self.namespace, secrets=secrets)
+        return IstioSnapshot(
+            objects,
+            mesh_config=self.mesh_config,
+            root_namespace=self.namespace,
+            secrets=secrets,
+            known_services=self._known_services,
+        )
 
     async def load_secrets(self) -> None:
         """Have the Secrets at hand that the Gateway API's listeners point at; returns when they have been listed."""

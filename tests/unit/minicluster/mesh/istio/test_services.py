@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from meshlab.minicluster.mesh.model import Locality, Protocol, Resolution
+from meshlab.minicluster.mesh.istio.translate import IstioSnapshot, KnownServices, translate
+from meshlab.minicluster.mesh.model import Locality, Protocol, Resolution, Service
 from tests.fakes.istio_world import World
 
 HTTP = [{"name": "http", "port": 80, "targetPort": 8080}]
@@ -188,3 +189,19 @@ def test_names_among_static_endpoints_do_not_reach_a_proxy() -> None:
         " name: http, protocol: HTTP}], endpoints: [{address: y.example.com}, {address: 'unix:///run/x.sock'}]}}"
     )
     assert [e.address for e in world.mesh().services[0].ports[0].endpoints] == ["unix:///run/x.sock"]
+
+
+def test_services_are_translated_anew_only_if_what_they_are_made_of_is_another() -> None:
+    world, known = World(), KnownServices()
+    pod = world.pod("a", {"app": "web"})
+    world.service("web", {"app": "web"}, HTTP)
+
+    def translated() -> Service:
+        (service,) = translate(IstioSnapshot(dict(world.objects), known_services=known)).model.services
+        return service
+
+    first = translated()
+    world.add({"kind": "VirtualService", "metadata": {"name": "v", "namespace": "default"}})
+    assert translated() is first
+    world.objects["pods"] = [{**pod, "metadata": {**pod["metadata"], "labels": {"app": "web", "istio-locality": "r"}}}]
+    assert translated().ports[0].endpoints[0].locality == Locality("r")
