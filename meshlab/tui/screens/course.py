@@ -224,6 +224,7 @@ class CourseScreen(Screen[None]):
 
         async def go_on() -> None:
             # What was read a moment ago counts.
+            await self.lesson.record()
             await self.refresh_outline()
             assert self.outline is not None
             ahead = self.outline.next()

@@ -211,7 +211,11 @@ class ExercisePlace(Vertical):
         lines = list(item.query(Input)) if item else []
         lines = lines or list(self.pane.query(Input))
         if lines:
-            lines[0].focus()
+            if lines[0].is_on_screen:
+                # At once, not with the next message: who is quick has begun to type.
+                self.screen.set_focus(lines[0])
+            else:
+                lines[0].focus()
         return bool(lines)
 
     @on(TaskItem.Answered)

@@ -97,6 +97,8 @@ class LessonPlace(Vertical):
         """The variables of the terminal; None while there is no cluster."""
         self._opened = ""
         """The id of the lesson that was opened last."""
+        self._unrecorded: list[tuple[Lesson, Step]] = []
+        self._recording = asyncio.Lock()
         self._warned: set[tuple[str, str]] = set()
         self._observed: set[tuple[str, str]] = set()
 
@@ -117,18 +119,27 @@ class LessonPlace(Vertical):
     def _turned(self, event: LessonPane.Turned) -> None:
         self.border_title = event.lesson.title
         self.border_subtitle = f"step {self.pane.index + 1} of {len(event.lesson.steps)}"
+        self._unrecorded.append((event.lesson, event.step))
         # What is read is painted before it is recorded.
-        self.call_after_refresh(self._do, lambda: self._note(event.lesson, event.step), "turned")
+        self.call_after_refresh(self._do, lambda: self._note(event.lesson), "turned")
 
-    async def _note(self, lesson: Lesson, step: Step) -> None:
-        def note(reading: Reading) -> None:
-            if lesson.id != self._opened:
-                reading.opened(lesson)
-                self._opened = lesson.id
-            reading.seen(lesson, step)
+    async def record(self) -> None:
+        """Record every step that was shown, also those that somebody quick has turned over."""
+        async with self._recording:
+            while self._unrecorded:
+                lesson, step = self._unrecorded[0]
+                await self._desk.read(partial(self._record, lesson=lesson, step=step))
+                del self._unrecorded[0]
+                self.post_message(self.Recorded(self))
 
-        await self._desk.read(note)
-        self.post_message(self.Recorded(self))
+    def _record(self, reading: Reading, lesson: Lesson, step: Step) -> None:
+        if lesson.id != self._opened:
+            reading.opened(lesson)
+            self._opened = lesson.id
+        reading.seen(lesson, step)
+
+    async def _note(self, lesson: Lesson) -> None:
+        await self.record()
         await self.pane.complete()
         for card in self.pane.query(PredictCard):
             choice = await self._desk.read(partial(Reading.prediction, lesson=lesson, block=card.block))

@@ -177,6 +177,15 @@ async def test_the_tree_opens_lessons_and_exercises(drive: Drive) -> None:
         await driven.until(lambda: driven.screen.active == "tasks" and driven.screen.exercise.exercise_id == "tour")
 
 
+async def test_who_turns_quickly_has_read_it_all_the_same(drive: Drive) -> None:
+    async with drive() as driven:
+        pane = driven.screen.lesson.pane
+        await pane.turn(1)
+        await pane.turn(1)
+        driven.screen.action_go_on()
+        await driven.until(lambda: driven.screen.active == "tasks")
+
+
 @pytest.mark.full
 async def test_going_on(drive: Drive) -> None:
     async with drive() as driven:
