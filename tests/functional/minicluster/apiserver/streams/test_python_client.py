@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -17,11 +18,15 @@ from .conftest import StreamServer
 
 
 @pytest.fixture
-def core(server: StreamServer) -> Iterator[Any]:
+async def core(server: StreamServer) -> AsyncIterator[Any]:
     configuration = client.Configuration()
     configuration.host = server.url
     with client.ApiClient(configuration) as api:
         yield client.CoreV1Api(api)
+    # A port-forward's thread says goodbye to the server, and holds its WebSocket until then.
+    for thread in threading.enumerate():
+        if thread.name.startswith("Kubernetes port forward proxy"):
+            await asyncio.to_thread(thread.join, 10)
     with warnings.catch_warnings():
         # The client leaves its WebSockets and socket pairs to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
